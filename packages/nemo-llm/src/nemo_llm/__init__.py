@@ -1,0 +1,3 @@
+"""Language models out of typed neural modules."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,3 @@
+"""Multimodal models out of typed neural modules."""
+
+__version__ = "0.1.0"

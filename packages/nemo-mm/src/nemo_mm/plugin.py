@@ -1,0 +1,3 @@
+"""What nemo-mm registers with nemo-core."""
+
+from __future__ import annotations

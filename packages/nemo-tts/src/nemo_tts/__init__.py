@@ -1,0 +1,3 @@
+"""Speech synthesis out of typed neural modules."""
+
+__version__ = "0.1.0"

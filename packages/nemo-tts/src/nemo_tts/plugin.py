@@ -1,0 +1,3 @@
+"""What nemo-tts registers with nemo-core."""
+
+from __future__ import annotations
