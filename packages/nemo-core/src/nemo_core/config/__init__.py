@@ -1,0 +1,12 @@
+"""Recipes: composed by Hydra, typed by dataclasses, checked as a whole, and built without trusting what they name."""
+
+from nemo_core._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Configured": ".configured",
+        "ConfiguredMeta": ".configured",
+        "import_path": ".configured",
+    },
+)
