@@ -24,19 +24,20 @@ import enum
 import inspect
 import numbers
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from nemo_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from nemo_core.plugins import Registry
 
-__all__ = ["Configured", "ConfiguredMeta", "import_path"]
+__all__ = ["Configured", "ConfiguredMeta", "KeepArtifact", "import_path"]
 
 _RECORD = "_construction"
 _T = TypeVar("_T")
+KeepArtifact: TypeAlias = "Callable[[Configured, str, bytes | Path], str]"
 
 
 class ConfiguredMeta(abc.ABCMeta):
@@ -77,7 +78,7 @@ class Configured(metaclass=ConfiguredMeta):
 
     __slots__ = ()
 
-    def to_config(self, *, registry: Registry | None = None) -> dict[str, Any]:
+    def to_config(self, *, registry: Registry | None = None, keep: KeepArtifact | None = None) -> dict[str, Any]:
         """Return the node that builds an equal object: ``_target_`` and the arguments that were given.
 
         Positional arguments are written by name. Where an argument was a :class:`Configured` object and the attribute
@@ -86,6 +87,9 @@ class Configured(metaclass=ConfiguredMeta):
 
         Args:
             registry: Where the name of a class is looked up; the process's registry if not given.
+            keep: Takes each of the :meth:`artifacts` of this object and of those it holds, as ``keep(object, argument,
+                content)``, and returns what the node shall say in that argument's place. An archive puts the content
+                aside and answers with a reference to it.
 
         Raises:
             ConfigError: An argument cannot be written, or the object was not made by calling its class.
@@ -100,7 +104,12 @@ class Configured(metaclass=ConfiguredMeta):
         arguments = {name: _current(self, name, value) for name, value in _bind(cls, *record).items()}
         where = cls.__qualname__
         config: dict[str, Any] = {"_target_": _target(cls, registry)}
-        config.update({name: _plain(value, f"{where}.{name}", registry) for name, value in arguments.items()})
+        artifacts = self.artifacts() if keep is not None else {}
+        for name, value in arguments.items():
+            if name not in artifacts:
+                config[name] = _plain(value, f"{where}.{name}", registry, keep)
+        if keep is not None:
+            config.update({name: keep(self, name, content) for name, content in artifacts.items()})
         return config
 
     def artifacts(self) -> Mapping[str, bytes | Path]:
@@ -165,14 +174,14 @@ def _snapshot(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any, where: str, registry: Registry | None) -> Any:
+def _plain(value: Any, where: str, registry: Registry | None, keep: KeepArtifact | None) -> Any:
     """Return ``value`` as YAML can hold it: scalars, lists, dicts with ``_target_`` where an object was."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Configured):
-        return value.to_config(registry=registry)
+        return value.to_config(registry=registry, keep=keep)
     if isinstance(value, enum.Enum):
-        return _plain(value.value, where, registry)
+        return _plain(value.value, where, registry, keep)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, str):
@@ -183,9 +192,9 @@ def _plain(value: Any, where: str, registry: Registry | None) -> Any:
     if isinstance(value, numbers.Real):
         return float(value)
     if isinstance(value, Mapping):
-        return {_key(key, where): _plain(item, f"{where}.{key}", registry) for key, item in value.items()}
+        return {_key(key, where): _plain(item, f"{where}.{key}", registry, keep) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [_plain(item, f"{where}[{index}]", registry) for index, item in enumerate(value)]
+        return [_plain(item, f"{where}[{index}]", registry, keep) for index, item in enumerate(value)]
     raise ConfigError(
         f"{where}: {type(value).__module__}.{type(value).__qualname__} cannot be written into a configuration",
         hint="give plain values, lists, dicts, paths, or objects whose class derives from nemo_core.config.Configured",
