@@ -23,11 +23,14 @@ def modules_of(package: str) -> list[str]:
     return [package, *(found.name for found in walk if not found.name.endswith("__main__"))]
 
 
-def heavy_after_import(module: str) -> list[str]:
-    """Return which heavy packages a fresh process has loaded after importing ``module``."""
+def heavy_after_import(module: str) -> str | None:
+    """Return what is wrong with ``module`` as a fresh process meets it: it fails, or it loads heavy packages."""
     code = f"import {module}, sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.split()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        return f"{module}: {done.stderr.strip().splitlines()[-1]}"
+    loaded = ", ".join(done.stdout.split())
+    return f"{module} loads {loaded} when imported" if loaded else None
 
 
 def main(packages: list[str]) -> int:
@@ -36,9 +39,9 @@ def main(packages: list[str]) -> int:
     for package in packages:
         light = [package, *(f"{package}.{name}" for name in LIGHT.get(package, ("plugin",)))]
         for module in light:
-            heavy = heavy_after_import(module)
-            if heavy:
-                failures.append(f"{module} loads {', '.join(heavy)} when imported")
+            failure = heavy_after_import(module)
+            if failure:
+                failures.append(failure)
     handlers = list(logging.getLogger().handlers)
     count = 0
     for package in packages:
