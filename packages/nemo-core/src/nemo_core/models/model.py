@@ -1,0 +1,169 @@
+"""The base of all models: a small ``LightningModule`` that can be configured, archived and restored.
+
+A model is made of parts that exist already. It reads no data, knows no trainer and opens no file; a ``DataModule``
+feeds it, the training glue gives it an optimiser, and :mod:`nemo_core.models.archive` keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytorch_lightning as pl
+
+from nemo_core.config.configured import Configured
+from nemo_core.errors import ArchiveError, ConfigError, TrainingError
+
+if TYPE_CHECKING:
+    import torch
+
+    from nemo_core.config import Trust
+    from nemo_core.models.report import LoadReport
+
+__all__ = ["Model"]
+
+
+class Model(pl.LightningModule, Configured):
+    """A trainable model built of modules.
+
+    A subclass takes its parts as constructor arguments and defines Lightning's hooks (``forward``, ``training_step``,
+    ``validation_step``). Since the arguments are noted (:class:`~nemo_core.config.configured.Configured`), it can be
+    written to an archive and rebuilt from one without further code.
+
+    To read NVIDIA NeMo's archives as well, a subclass registers their ``target`` as an alias of its own name and
+    defines
+
+    - ``from_nvidia(cls, config, artifacts) -> dict``, a classmethod: NVIDIA's configuration to the node that builds
+      this model (``nemo:`` references in it are paths already; ``artifacts`` has all files by member name), and
+    - ``nvidia_weights(state_dict) -> state_dict``, any kind of method: NVIDIA's names of weights to this model's.
+
+    Attributes:
+        optim: Optimiser settings of the present run; set by the training glue, never archived.
+        optimizer_factory: Builds what Lightning's ``configure_optimizers`` returns; set by the training glue.
+        load_report: What became of each weight when this model was restored or initialised from another.
+
+    Example:
+        >>> import torch
+        >>> class Line(Model):
+        ...     def __init__(self, size: int = 3):
+        ...         super().__init__()
+        ...         self.layer = torch.nn.Linear(size, 1)
+        >>> model = Line(size=4)
+        >>> model.num_weights
+        5
+        >>> with model.as_frozen():
+        ...     any(weight.requires_grad for weight in model.parameters())
+        False
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optim: Mapping[str, Any] | None = None
+        self.optimizer_factory: Callable[[Model], Any] | None = None
+        self.load_report: LoadReport | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, trust: Trust | None = None) -> Self:
+        """Build a model from the node that :meth:`to_config` wrote, or from a recipe's ``model`` section.
+
+        Args:
+            config: A mapping with ``_target_`` (left out, it is this class) and the arguments.
+            trust: Which targets may be built; registered components and the allow-list if not given.
+
+        Raises:
+            ConfigError: The configuration has mistakes, or describes another model.
+            UntrustedTargetError: It names code that ``trust`` does not cover.
+        """
+        from nemo_core.config import Trust, instantiate
+
+        node = dict(config)
+        if "_target_" not in node:
+            from nemo_core.plugins import registry
+
+            node["_target_"] = registry().name_of(cls) or f"{cls.__module__}.{cls.__qualname__}"
+        model = instantiate(node, trust=trust or Trust.user())
+        if not isinstance(model, cls):
+            raise ConfigError(
+                f"the configuration describes a {type(model).__qualname__}, not a {cls.__qualname__}",
+                hint=f"use {type(model).__qualname__}.from_config, or Model.from_config for any model",
+            )
+        return model
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write this model to an archive, in one step: readers see the old file or the whole new one.
+
+        Args:
+            path: The file to write, ``.nemo`` by custom; its folder is made where it is missing.
+            overwrite: Replace a file that is there.
+
+        Raises:
+            ArchiveError: The file is there already, or a weight or argument cannot be archived.
+        """
+        from nemo_core.models.save import save
+
+        return save(self, path, overwrite=overwrite)
+
+    @classmethod
+    def restore(
+        cls,
+        path_or_name: str | Path,
+        *,
+        map_location: str | torch.device = "cpu",
+        strict: bool = True,
+        override_config: Any = None,
+        return_config: bool = False,
+    ) -> Any:
+        """Restore a model of this class; see :func:`nemo_core.models.restore`.
+
+        Raises:
+            ArchiveError: The archive holds a model of another class, or is damaged.
+        """
+        from nemo_core.models.restore import restore
+
+        return restore(
+            path_or_name,
+            expect=cls,
+            map_location=map_location,
+            strict=strict,
+            override_config=override_config,
+            return_config=return_config,
+        )
+
+    @property
+    def num_weights(self) -> int:
+        """Number of trainable scalars."""
+        return sum(weight.numel() for weight in self.parameters() if weight.requires_grad)
+
+    @contextmanager
+    def as_frozen(self) -> Iterator[Self]:
+        """Freeze all weights and switch to evaluation mode; on leaving, put everything back as it was."""
+        trainable = {name: weight.requires_grad for name, weight in self.named_parameters()}
+        training = {name: module.training for name, module in self.named_modules()}
+        self.freeze()
+        try:
+            yield self
+        finally:
+            for name, weight in self.named_parameters():
+                weight.requires_grad_(trainable.get(name, True))
+            for name, module in self.named_modules():
+                module.training = training.get(name, True)
+
+    def configure_optimizers(self) -> Any:
+        """Return what the training glue builds for this model (Lightning calls this)."""
+        if self.optimizer_factory is None:
+            raise TrainingError(
+                f"{type(self).__qualname__} has no optimiser",
+                hint="train with `nemo train`, set model.optimizer_factory, or override configure_optimizers",
+            )
+        return self.optimizer_factory(self)
+
+
+def check_class(model: object, expect: type, where: Path) -> None:
+    """Raise :class:`ArchiveError` unless ``model``, read from the archive ``where``, is an ``expect``."""
+    if not isinstance(model, expect):
+        raise ArchiveError(
+            f"{where} holds a {type(model).__qualname__}, not a {expect.__qualname__}",
+            hint=f"restore it with {type(model).__qualname__}.restore or nemo_core.restore",
+        )
