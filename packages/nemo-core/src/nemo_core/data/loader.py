@@ -1,0 +1,121 @@
+"""A PyTorch data loader that can start anywhere in an epoch without loading what came before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from nemo_core.data.order import BatchOrder, item_rng
+
+__all__ = ["ResumableLoader"]
+
+Key = tuple[int, int]
+"""(epoch, index): what travels to the workers, so that a worker that outlives an epoch still knows it."""
+
+
+class _Items(Dataset[Any]):
+    """The data set as workers see it: takes a key, and hands each training item its own random generator."""
+
+    def __init__(self, dataset: Any, seed: int, random: bool) -> None:
+        self.dataset = dataset
+        self.seed = seed
+        self.sample = getattr(dataset, "sample", None) if random else None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: Key) -> Any:
+        epoch, index = key
+        if self.sample is None:
+            return self.dataset[index]
+        return self.sample(index, item_rng(self.seed, epoch, index))
+
+
+class _Batches(Sampler[list[Key]]):
+    """Keys of each batch, from (epoch, batch) to the end of the epoch; Lightning calls :meth:`set_epoch`."""
+
+    def __init__(self, order: BatchOrder, epoch: int) -> None:
+        self.order = order
+        self.epoch = epoch
+        self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch = self.epoch
+        for batch in self.order.batches(epoch)[self.start :]:
+            yield [(epoch, int(index)) for index in batch]
+
+
+class ResumableLoader(DataLoader[Any]):
+    """Batches of a data set in the order of a :class:`BatchOrder`, from any (epoch, batch) on.
+
+    What is saved is the position of the *trainer*, never that of the loader, which has fetched ahead. Neither the
+    number of workers nor how far they prefetch changes what is read.
+
+    Args:
+        dataset: Map-style. If it has ``sample(index, rng)``, that is called when ``random``; else ``dataset[index]``.
+        order: Which items form which batch.
+        collate: Makes a batch of a list of items.
+        position: Returns (epoch, batches done in it) of the trainer; needed by :meth:`state_dict` alone.
+        epoch: Where to start.
+        random: Training: items may be drawn with a random generator, which is a function of (seed, epoch, index).
+        num_workers: Number of processes that load; 0: the main process does.
+        prefetch: Batches that each worker fetches ahead.
+        pin_memory: Whether batches are put into page-locked memory, for faster copies to a GPU.
+
+    Example:
+        >>> loader = ResumableLoader([10, 11, 12, 13], BatchOrder(4, batch_size=1, shuffle=False), list)
+        >>> loader.load_state_dict({"epoch": 0, "batch": 2})
+        >>> list(loader), len(loader)
+        ([[12], [13]], 4)
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        order: BatchOrder,
+        collate: Callable[[list[Any]], Any],
+        *,
+        position: Callable[[], tuple[int, int]] | None = None,
+        epoch: int = 0,
+        random: bool = False,
+        num_workers: int = 0,
+        prefetch: int = 2,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__(
+            _Items(dataset, order.seed, random),
+            batch_sampler=_Batches(order, epoch),
+            collate_fn=collate,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            prefetch_factor=prefetch if num_workers > 0 else None,
+            pin_memory=pin_memory,
+            # A generator of its own: without one, each new iterator draws from torch's global stream, and dropout in a
+            # resumed run would differ from that in one that was never stopped.
+            generator=torch.Generator().manual_seed(order.seed),
+        )
+        self._position = position
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the position of the trainer; Lightning puts it into the checkpoint."""
+        epoch, batch = self._position() if self._position is not None else (self._batches.epoch, self._batches.start)
+        return {"epoch": epoch, "batch": batch}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Start the next iteration at ``state``."""
+        self._batches.epoch, self._batches.start = state["epoch"], state["batch"]
+
+    @property
+    def _batches(self) -> _Batches:
+        assert isinstance(self.batch_sampler, _Batches)
+        return self.batch_sampler
