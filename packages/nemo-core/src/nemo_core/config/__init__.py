@@ -7,6 +7,10 @@ __getattr__, __dir__, __all__ = attach(
     {
         "Configured": ".configured",
         "ConfiguredMeta": ".configured",
+        "Problem": ".problems",
+        "Trust": ".trust",
+        "check": ".build",
         "import_path": ".configured",
+        "instantiate": ".build",
     },
 )

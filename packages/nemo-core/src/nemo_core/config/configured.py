@@ -47,7 +47,7 @@ class ConfiguredMeta(abc.ABCMeta):
     outermost construction, whatever a chain of base classes hands on.
     """
 
-    # Neither ``super()`` nor the name ``__class__`` may appear in this method: Lightning's ``save_hyperparameters`` walks
+    # Neither ``super()`` nor ``__class__`` may appear in this method: Lightning's ``save_hyperparameters`` walks
     # the frames above ``__init__`` and takes any frame that has a ``__class__`` cell for a constructor.
     def __call__(cls: type[_T], *args: Any, **kwargs: Any) -> _T:
         """Construct an instance and note ``args`` and ``kwargs`` on it, before ``__init__`` can change them."""
