@@ -94,13 +94,15 @@ class Component:
         except Exception as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             ours = missing is None or module_name == missing or module_name.startswith(f"{missing}.")
-            raise PluginError(
+            failure = PluginError(
                 f"{self.kind} {self.name} of {self.source} cannot be loaded from {self.target}: "
                 f"{type(error).__name__}: {error}",
                 hint=f"this is for the authors of {self.distribution or self.target} to mend"
                 if ours
                 else f"install the package that provides the module {missing}",
-            ) from error
+            )
+            failure.exit_code = 1
+            raise failure from error
         return found
 
 

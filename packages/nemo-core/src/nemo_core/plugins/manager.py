@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -93,6 +94,25 @@ class Plugins:
             f"no plugin called {name} is loaded",
             hint=did_you_mean(name, known) or f"`nemo plugins list` shows all: {', '.join(known)}",
         )
+
+    def call(self, hook: str, **arguments: Any) -> list[Any]:
+        """Call a hook on all plugins and return their results in one list.
+
+        Raises:
+            PluginError: An implementation raised; the message names its plugin.
+        """
+        caller = getattr(self.manager.hook, hook)
+        try:
+            return [each for result in caller(**arguments) if result is not None for each in result]
+        except NemoError:
+            raise
+        except Exception as error:
+            owners = {impl.function.__code__: impl.plugin_name for impl in caller.get_hookimpls()}
+            frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+            owner = next((owners[code] for code in frames if code in owners), "a plugin")
+            failure = PluginError(f"hook {hook} of {owner} failed: {type(error).__name__}: {error}")
+            failure.exit_code = 1
+            raise failure from error
 
 
 @functools.cache

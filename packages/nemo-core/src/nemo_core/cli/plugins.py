@@ -1,0 +1,122 @@
+"""``nemo plugins``: what is installed, whether it is sound, and a new one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nemo_core.cli.output import JsonOption, print_json, table
+from nemo_core.errors import PluginError
+from nemo_core.plugins import PluginInfo, plugins
+
+
+def _names() -> list[str]:
+    return [info.distribution for info in plugins().infos]
+
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """List, check and create plugins."""
+
+
+@app.command("list")
+def list_plugins(json: JsonOption = False) -> None:
+    """List the installed plugins and what each offers.
+
+    Example:
+      nemo plugins list --json
+    """
+    infos = plugins().infos
+    if json:
+        print_json(infos)
+        return
+    rows = [
+        (info.distribution, info.version, info.error or _offers(info), f"{1000 * info.seconds:.1f} ms")
+        for info in infos
+    ]
+    table("", ["plugin", "version", "offers", "loaded in"], rows)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of the plugin.", autocompletion=_names)],
+    json: JsonOption = False,
+) -> None:
+    """Show one plugin: where it is, its hooks and its components.
+
+    Example:
+      nemo plugins show nemo-asr
+    """
+    info = plugins().info(name)
+    components = [each for each in plugins().registry.components() if each.distribution == info.distribution]
+    if json:
+        print_json({"plugin": info, "components": components})
+        return
+    facts: list[tuple[str, Any]] = [
+        ("version", info.version),
+        ("module", info.module),
+        ("file", info.location),
+        ("hooks", info.hooks),
+        ("loaded in", f"{1000 * info.seconds:.1f} ms"),
+        ("problem", info.error),
+    ]
+    table(info.distribution, ["", ""], [fact for fact in facts if fact[1]])
+    if components:
+        table("", ["kind", "name", "summary"], [(each.kind, each.name, each.summary) for each in components])
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Plugins to check; all if none is named.", autocompletion=_names),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check plugins against the rules that nemo_core.testing sets; exit code 1 if one is broken.
+
+    Imports and builds what they offer, so it takes a while.
+
+    Example:
+      nemo plugins check nemo-birdsong
+    """
+    from nemo_core.testing import check_plugin
+
+    loaded = plugins()
+    chosen = [loaded.info(name) for name in names] if names else loaded.infos
+    results = [result for info in chosen for result in check_plugin(info.distribution)]
+    failed = sum(result.status == "failed" for result in results)
+    if json:
+        print_json(results)
+    else:
+        rows = [(each.plugin, each.check, each.subject, each.status, each.detail) for each in results]
+        table("", ["plugin", "check", "of", "result", "detail"], rows)
+    if failed:
+        failure = PluginError(f"{failed} of {len(results)} checks failed")
+        failure.exit_code = 1
+        raise failure
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the distribution, such as nemo-birdsong.")],
+    directory: Annotated[Path | None, typer.Option(help="Folder to create; default: ./NAME.")] = None,
+) -> None:
+    """Write a new plugin project: a module, a dataset, a recipe that trains, a command, and tests that pass.
+
+    Example:
+      nemo plugins new nemo-birdsong && cd nemo-birdsong && pip install -e . && pytest
+    """
+    from nemo_core.plugins.scaffold import create_project
+
+    folder = create_project(name, directory)
+    typer.echo(f"{folder} written. Next:\n  cd {folder}\n  pip install -e '.[test]'\n  pytest")
+
+
+def _offers(info: PluginInfo) -> str:
+    return "  ".join(f"{kind} {count}" for kind, count in info.components.items()) or "nothing yet"
