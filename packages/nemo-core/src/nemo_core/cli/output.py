@@ -62,7 +62,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     rows = [tuple(row) for row in rows]
     drawn = Table(
@@ -81,9 +80,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         style = "cyan" if index == 0 else None
         drawn.add_column(column, justify="right" if numeric else "left", style=style, overflow="fold")
     for row in rows:
-        drawn.add_row(
-            *(Text(_cell(cell), style=_STYLES.get(cell, "") if isinstance(cell, str) else "") for cell in row)
-        )
+        drawn.add_row(*map(_styled, row))
     console().print(drawn)
 
 
@@ -192,6 +189,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _styled(value: Any) -> Any:
+    from rich.text import Text
+
+    return Text(_cell(value), style=_STYLES.get(value, "") if isinstance(value, str) else "")
 
 
 def _plain(value: Any) -> Any:

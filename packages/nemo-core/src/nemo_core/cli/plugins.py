@@ -74,7 +74,7 @@ def show(
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Plugins to check; all if none is named.", autocompletion=_names),
+        typer.Argument(metavar="NAME", help="Plugins to check; all if none is named.", autocompletion=_names),
     ] = None,
     json: JsonOption = False,
 ) -> None:
