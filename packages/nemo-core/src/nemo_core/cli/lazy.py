@@ -13,7 +13,16 @@ from nemo_core.errors import ComponentNotFoundError, NemoError
 from nemo_core.plugins import Component, load_plugins, registry
 from nemo_core.plugins.nearest import did_you_mean
 
-__all__ = ["LazyCommand", "LazyGroup", "click_command"]
+__all__ = ["InterruptError", "LazyCommand", "LazyGroup", "click_command"]
+
+
+class InterruptError(NemoError):
+    """The user pressed Control-C."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
 
 
 class LazyGroup(TyperGroup):
@@ -41,8 +50,11 @@ class LazyGroup(TyperGroup):
             return None
         command = click_command(self.component)
         if not isinstance(command, TyperGroup):
+            guest = next(iter(self.registered().values()))[0]
             raise NemoError(
-                f"command {self.component.name} of {self.component.source} has subcommands, but is no group"
+                f"{guest.source} adds the command {guest.name}, but {self.component.name} of {self.component.source} "
+                "is a command itself, not a group",
+                hint=f"uninstall {guest.distribution}, or leave it out with NEMO_PLUGINS=<names to load>",
             )
         return command
 
@@ -62,6 +74,7 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command that is imported when it is run, or None."""
+        own = self.own
         words = (*self.words, cmd_name)
         components = self.registered().get(cmd_name, [])
         exact = next((each for each in components if each.name == " ".join(words)), None)
@@ -69,8 +82,14 @@ class LazyGroup(TyperGroup):
             return LazyGroup.at(words, exact)
         if exact is not None:
             return LazyCommand(exact)
-        own = self.own.get_command(ctx, cmd_name) if self.own else None
-        return own or super().get_command(ctx, cmd_name)
+        return own.get_command(ctx, cmd_name) if own else super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # versions of click disagree on what becomes of it
+            raise InterruptError from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that ``args`` begin with; if there is none, say which one may have been meant."""

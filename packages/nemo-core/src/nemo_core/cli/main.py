@@ -85,7 +85,7 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
         return result if type(result) is int else 0
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before any command ran
         print_problem("error", "interrupted")
         return 130
     except BrokenPipeError:
