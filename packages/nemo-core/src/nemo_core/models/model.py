@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytorch_lightning as pl
 
 from nemo_core.config.configured import Configured
-from nemo_core.errors import ArchiveError, ConfigError, TrainingError
+from nemo_core.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
@@ -76,20 +76,10 @@ class Model(pl.LightningModule, Configured):
             ConfigError: The configuration has mistakes, or describes another model.
             UntrustedTargetError: It names code that ``trust`` does not cover.
         """
-        from nemo_core.config import Trust, instantiate
+        from nemo_core.config import Trust
+        from nemo_core.models.build import build
 
-        node = dict(config)
-        if "_target_" not in node:
-            from nemo_core.plugins import registry
-
-            node["_target_"] = registry().name_of(cls) or f"{cls.__module__}.{cls.__qualname__}"
-        model = instantiate(node, trust=trust or Trust.user())
-        if not isinstance(model, cls):
-            raise ConfigError(
-                f"the configuration describes a {type(model).__qualname__}, not a {cls.__qualname__}",
-                hint=f"use {type(model).__qualname__}.from_config, or Model.from_config for any model",
-            )
-        return model
+        return build(config, cls, trust or Trust.user())
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write this model to an archive, in one step: readers see the old file or the whole new one.
@@ -114,6 +104,7 @@ class Model(pl.LightningModule, Configured):
         strict: bool = True,
         override_config: Any = None,
         return_config: bool = False,
+        trust: Trust | None = None,
     ) -> Any:
         """Restore a model of this class; see :func:`nemo_core.models.restore`.
 
@@ -129,6 +120,7 @@ class Model(pl.LightningModule, Configured):
             strict=strict,
             override_config=override_config,
             return_config=return_config,
+            trust=trust,
         )
 
     @property
@@ -158,12 +150,3 @@ class Model(pl.LightningModule, Configured):
                 hint="train with `nemo train`, set model.optimizer_factory, or override configure_optimizers",
             )
         return self.optimizer_factory(self)
-
-
-def check_class(model: object, expect: type, where: Path) -> None:
-    """Raise :class:`ArchiveError` unless ``model``, read from the archive ``where``, is an ``expect``."""
-    if not isinstance(model, expect):
-        raise ArchiveError(
-            f"{where} holds a {type(model).__qualname__}, not a {expect.__qualname__}",
-            hint=f"restore it with {type(model).__qualname__}.restore or nemo_core.restore",
-        )

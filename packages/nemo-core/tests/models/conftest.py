@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+SUPPORT = Path(__file__).parent / "support"
+sys.path.insert(0, str(SUPPORT))
+
+# The repository's root, and beside it the fixtures that are too large for it.
+_FIXTURES = Path(__file__).resolve().parents[4].parent / "shared" / "fixtures" / "nvidia"
+
+
+@pytest.fixture(scope="session")
+def nvidia_fixtures():
+    if not _FIXTURES.is_dir():
+        pytest.skip(f"NVIDIA's archives are not here: {_FIXTURES}")
+    return _FIXTURES
+
+
+@pytest.fixture
+def trust():
+    from nemo_core.config import Trust
+
+    return Trust.user(["archive_support"])
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A model with an artifact, whose weights are not what construction gives."""
+    import torch
+    from archive_support import Part, Small, Vocabulary
+
+    file = tmp_path / "vocab.txt"
+    file.write_bytes(b"one\ntwo\n")
+    model = Small(Part(3), Vocabulary(str(file)), out=2)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight))
+        model(torch.randn(8, 3))  # moves the running statistics
+    return model.eval()
+
+
+@pytest.fixture
+def archive(small, tmp_path):
+    return small.save(tmp_path / "model.nemo")

@@ -1,0 +1,64 @@
+"""Models and parts that the tests of archives are made of; importable by name, as an archive needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from nemo_core.config.configured import Configured
+from nemo_core.models import Model
+
+
+class Vocabulary(Configured):
+    """Reads a file while it is constructed, as a tokenizer does."""
+
+    def __init__(self, path, lower=False):
+        self.path, self.lower = path, lower
+        self.content = Path(path).read_bytes()
+
+    def artifacts(self):
+        return {"path": self.content}
+
+
+class Part(torch.nn.Module, Configured):
+    def __init__(self, size=3):
+        super().__init__()
+        self.layer = torch.nn.Linear(size, size)
+        self.norm = torch.nn.BatchNorm1d(size)
+
+    def forward(self, x):
+        return self.norm(self.layer(x))
+
+
+class Small(Model):
+    """Two parts, a tokenizer, a tied weight."""
+
+    def __init__(self, part, vocabulary=None, *, out=2, tie=False, vocabularies=()):
+        super().__init__()
+        self.part = part
+        self.vocabulary = vocabulary
+        self.vocabularies = list(vocabularies)
+        self.head = torch.nn.Linear(part.layer.in_features, out)
+        if tie:
+            self.head.weight = part.layer.weight
+
+    def forward(self, x):
+        return self.head(self.part(x))
+
+
+class Other(Model):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+
+class Free(Model):
+    """Weights of any names, shapes and types."""
+
+    def __init__(self, weights=()):
+        super().__init__()
+        self.names = []
+        for index, (shape, dtype) in enumerate(weights):
+            self.names.append(f"w{index}")
+            self.register_buffer(f"w{index}", torch.zeros(list(shape), dtype=getattr(torch, dtype)))
