@@ -1,0 +1,76 @@
+"""Connectionist temporal classification."""
+
+from __future__ import annotations
+
+from nemo_core import types as nt
+from nemo_core.errors import ConfigError
+from nemo_core.modules import Loss
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["CTCLoss"]
+
+_REDUCTIONS = ("mean_batch", "mean_volume", "mean", "sum", "none")
+
+
+class CTCLoss(Loss):
+    """CTC loss (Graves et al., ICML 2006), in float32.
+
+    Args:
+        blank: Index of the blank; with NeMo's vocabularies the last one.
+        reduction: ``mean_batch``: mean over utterances; ``mean_volume``: sum over utterances, divided by the sum of
+            their tokens; ``mean``: mean over utterances of the loss per token; ``sum``; ``none``.
+        zero_infinity: Whether an utterance that is too short for its text counts zero instead of infinity.
+
+    Example:
+        >>> import torch
+        >>> loss = CTCLoss(blank=2)
+        >>> log_probs = torch.full((1, 4, 3), 1 / 3).log()
+        >>> round(float(loss(log_probs, torch.tensor([[0, 1]]), torch.tensor([4]), torch.tensor([2]))), 4)
+        1.6864
+    """
+
+    def __init__(self, blank: int, reduction: str = "mean_batch", zero_infinity: bool = True) -> None:
+        super().__init__()
+        if reduction not in _REDUCTIONS:
+            raise ConfigError(f"reduction {reduction!r} is not known", hint=f"one of {', '.join(_REDUCTIONS)}")
+        self.blank = blank
+        self.reduction = reduction
+        self.zero_infinity = zero_infinity
+
+    @property
+    def input_types(self) -> dict[str, nt.NeuralType]:
+        """``log_probs`` (B, T, V + 1), ``targets`` (B, U), ``input_length`` (B,), ``target_length`` (B,)."""
+        return {
+            "log_probs": nt.NeuralType(("B", "T", "D"), nt.LogProbs()),
+            "targets": nt.NeuralType(("B", "T"), nt.Labels()),
+            "input_length": nt.NeuralType(("B",), nt.Lengths()),
+            "target_length": nt.NeuralType(("B",), nt.Lengths()),
+        }
+
+    @property
+    def output_types(self) -> dict[str, nt.NeuralType]:
+        """``loss``, a scalar, or (B,) with the reduction ``none``."""
+        return {"loss": nt.NeuralType(("B",) if self.reduction == "none" else (), nt.Loss())}
+
+    @nt.typed
+    def forward(self, log_probs: Tensor, targets: Tensor, input_length: Tensor, target_length: Tensor) -> Tensor:
+        """Return the loss."""
+        losses = F.ctc_loss(
+            log_probs.float().transpose(0, 1),
+            targets,
+            input_length,
+            target_length,
+            blank=self.blank,
+            reduction="none",
+            zero_infinity=self.zero_infinity,
+        )
+        if self.reduction == "none":
+            return losses
+        if self.reduction == "sum":
+            return losses.sum()
+        if self.reduction == "mean":
+            return (losses / target_length.clamp(min=1)).mean()
+        if self.reduction == "mean_volume":
+            return losses.sum() / target_length.sum().clamp(min=1)
+        return losses.mean()

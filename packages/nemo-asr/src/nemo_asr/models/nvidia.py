@@ -1,0 +1,71 @@
+"""Reading the configurations and weights of NVIDIA NeMo's recognition models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from nemo_core.errors import ArchiveError
+from torch import Tensor
+
+__all__ = ["ctc_config", "ctc_weights", "preprocessor_config"]
+
+# Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.
+_IGNORED = {
+    "preprocessor": {"nb_augmentation_prob", "nb_max_freq", "rng", "stft_conv", "stft_exact_pad", "use_torchaudio"},
+    "spec_augment": {"use_numba_spec_augment", "use_vectorized_spec_augment", "rng"},
+    "encoder": {"frame_splicing", "quantize"},
+    "decoder": {"add_blank"},
+}
+_FEATURES_CHANGED_IN = (2, 5)
+
+
+def ctc_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the node of a :class:`~nemo_asr.models.ctc.CTCModel` for the configuration of an ``EncDecCTCModel``."""
+    decoder = _section(config, "decoder")
+    labels = decoder.get("vocabulary") or config.get("labels")
+    if not labels:
+        raise ArchiveError("the configuration has no labels", hint="decoder.vocabulary should list them")
+    node = {
+        "preprocessor": preprocessor_config(config),
+        "encoder": _section(config, "encoder"),
+        "decoder": {"_target_": decoder["_target_"], "feat_in": decoder["feat_in"], "vocabulary": len(labels)},
+        "tokenizer": {"_target_": "asr.CharTokenizer", "labels": list(labels), "unknown": "skip"},
+        "ctc_reduction": config.get("ctc_reduction") or "mean_batch",
+    }
+    if config.get("spec_augment"):
+        node["spec_augment"] = _section(config, "spec_augment")
+    return node
+
+
+def preprocessor_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the node of the features, with the version that the model was trained with."""
+    node = _section(config, "preprocessor")
+    if node.get("pad_to") == "max":
+        node["pad_to"] = 0  # NeMo pads to the longest training utterance, which nothing depends on
+    version = tuple(int(part) for part in str(config.get("nemo_version", "99")).split(".")[:2] if part.isdigit())
+    if version < _FEATURES_CHANGED_IN:
+        node["feature_version"] = 1
+    return node
+
+
+def ctc_weights(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """Return NVIDIA's weights under the names of ours, which are ``names``."""
+    weights = {}
+    for name, weight in state.items():
+        if name.startswith("preprocessor.featurizer."):
+            continue  # window and filterbank follow from the configuration
+        ours = name
+        if name not in names and name.endswith((".weight", ".bias")):
+            # With conv_mask: false NeMo's convolutions are bare; ours are wrapped all the same.
+            stem, _, leaf = name.rpartition(".")
+            ours = f"{stem}.conv.{leaf}" if f"{stem}.conv.{leaf}" in names else name
+        weights[ours] = weight
+    return weights
+
+
+def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    section = config.get(key)
+    if not isinstance(section, Mapping) or "_target_" not in section:
+        raise ArchiveError(f"the configuration has no section {key} with a _target_")
+    return {name: value for name, value in section.items() if name not in _IGNORED[key]}

@@ -1,0 +1,128 @@
+"""What all speech recognition models share: features, evaluation and transcription."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from collections.abc import Iterable
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from nemo_core.errors import DataError
+from nemo_core.models import Model
+from torch import Tensor, nn
+
+from nemo_asr.data.batch import SpeechBatch
+from nemo_asr.decoding.hypothesis import Hypothesis
+from nemo_asr.metrics import CharErrorRate, WordErrorRate
+
+if TYPE_CHECKING:
+    from nemo_asr.modules.mel import MelSpectrogram
+
+__all__ = ["SpeechRecognizer"]
+
+
+class SpeechRecognizer(Model, abc.ABC):
+    """Base of the models that turn speech into text.
+
+    A subclass says how a batch becomes a loss (:meth:`loss_on`) and how audio becomes hypotheses (:meth:`recognize`).
+    Here are the steps of training and evaluation, which log ``train_loss``, ``val_loss``, ``val_wer``, ``val_cer`` and
+    the same for ``test``, and :meth:`transcribe`.
+    """
+
+    preprocessor: MelSpectrogram
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wer = WordErrorRate()
+        self.cer = CharErrorRate()
+
+    @abc.abstractmethod
+    def loss_on(self, batch: SpeechBatch) -> Tensor:
+        """Return the loss on ``batch``, a scalar."""
+
+    @abc.abstractmethod
+    def recognize(self, audio: Tensor, length: Tensor, *, timestamps: bool = False) -> list[Hypothesis]:
+        """Return what is said in ``audio`` (B, T) of ``length`` (B,) samples."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the audio that the model hears, Hz."""
+        return self.preprocessor.sample_rate
+
+    def transcribe(self, audio: Any, **options: Any) -> list[Hypothesis]:
+        """Return what is said in ``audio``; see :func:`nemo_asr.transcription.transcribe` for what may be given."""
+        from nemo_asr.transcription import transcribe
+
+        return transcribe(self, audio, **options)
+
+    def for_inference(self) -> Self:
+        """Return this model in evaluation mode, without changing it.
+
+        Where it is in training mode, the answer is a second model over the same weights, so that transcribing in one
+        thread does not disturb training, or other transcriptions, in another.
+        """
+        if not any(module.training for module in self.modules()):
+            return self
+        shared: Iterable[Tensor] = chain(self.parameters(), self.buffers())
+        memo = {id(tensor): tensor for tensor in shared}
+        twin = copy.copy(self)
+        twin.__dict__["_modules"] = {name: copy.deepcopy(part, memo) for name, part in self._modules.items()}
+        return twin.eval()
+
+    def training_step(self, batch: SpeechBatch, batch_index: int) -> Tensor:
+        """Return the loss to minimise."""
+        self._count_skipped(batch, "train")
+        if not batch.texts:
+            # All of the batch was damaged. A zero that depends on every weight keeps distributed processes in step.
+            return torch.stack([weight.sum() * 0.0 for weight in self.parameters() if weight.requires_grad]).sum()
+        loss = self.loss_on(batch)
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(batch.texts))
+        return loss
+
+    def validation_step(self, batch: SpeechBatch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Add ``batch`` to the validation metrics."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: SpeechBatch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Add ``batch`` to the test metrics."""
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: SpeechBatch, split: str) -> None:
+        self._count_skipped(batch, split)
+        if not batch.texts:
+            return
+        size = len(batch.texts)
+        loss, hypotheses = self.loss_and_hypotheses(batch)
+        heard = [hypothesis.text for hypothesis in hypotheses]
+        self.wer.update(batch.texts, heard)
+        self.cer.update(batch.texts, heard)
+        options = {"on_step": False, "on_epoch": True, "batch_size": size}
+        self.log(f"{split}_loss", loss, sync_dist=True, **options)
+        self.log(f"{split}_wer", self.wer, prog_bar=True, **options)
+        self.log(f"{split}_cer", self.cer, **options)
+
+    def loss_and_hypotheses(self, batch: SpeechBatch) -> tuple[Tensor, list[Hypothesis]]:
+        """Return both for evaluation; a subclass that can encode once for the two overrides this."""
+        return self.loss_on(batch), self.recognize(batch.audio, batch.length)
+
+    def _count_skipped(self, batch: SpeechBatch, split: str) -> None:
+        if batch.skipped:
+            self.log(f"{split}_skipped", float(batch.skipped), on_step=False, on_epoch=True, reduce_fx="sum")
+
+    def encode_texts(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
+        """Return the tokens (B, U) of a batch's texts, padded with zeros, and their lengths (B,).
+
+        Raises:
+            DataError: A text has what the tokenizer does not know; the message says where it comes from.
+        """
+        encoded = []
+        for text, name in zip(batch.texts, batch.names, strict=True):
+            try:
+                encoded.append(torch.tensor(self.tokenizer.encode(text), dtype=torch.long))
+            except DataError as error:
+                raise DataError(f"{name}: {error.message}", hint=error.hint) from error
+        length = torch.tensor([len(tokens) for tokens in encoded])
+        padded = nn.utils.rnn.pad_sequence(encoded, batch_first=True)
+        return padded.to(batch.audio.device), length.to(batch.audio.device)
