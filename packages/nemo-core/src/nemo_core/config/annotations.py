@@ -36,7 +36,7 @@ def parse(text: str) -> ast.expr | None:
 def accepts(annotation: ast.expr | None, value: Any) -> bool:
     """Whether ``value``, of plain Python types, can be meant by ``annotation``.
 
-    >>> accepts(parse("int | None"), None), accepts(parse("int"), "x"), accepts(parse("Optional[list[float]]"), [1, 0.5])
+    >>> accepts(parse("int | None"), None), accepts(parse("int"), "x"), accepts(parse("list[float]"), [1, 0.5])
     (True, False, True)
     >>> accepts(parse("Literal['min', 'max']"), "mean"), accepts(parse("Encoder"), 3)
     (False, True)

@@ -1,8 +1,8 @@
 """Recipes: YAML files that plugins bring, and those that a person keeps.
 
 ``registry.recipes("nemo_asr.conf", prefix="asr")`` offers the files of the folder ``asr`` of ``nemo_asr/conf`` as
-``asr/<file name>``, which is also what Hydra calls them once ``nemo_asr/conf`` is on its search path. Deeper folders are
-Hydra's config groups.
+``asr/<file name>``, which is also what Hydra calls them once ``nemo_asr/conf`` is on its search path. Deeper folders
+are Hydra's config groups.
 """
 
 from __future__ import annotations

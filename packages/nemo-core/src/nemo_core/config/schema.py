@@ -6,7 +6,7 @@ These are what a recipe is checked against and where its defaults come from; wha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
@@ -131,6 +131,8 @@ class ExperimentConfig:
 class SchedulerConfig:
     """The learning rate over time; further keys are arguments of the scheduler."""
 
+    component: ClassVar[str] = "scheduler"  # the kind of component that `name` names
+
     name: str = MISSING
     interval: str | None = None  # step, epoch; what suits the scheduler if not given
     frequency: int = 1
@@ -140,6 +142,8 @@ class SchedulerConfig:
 @dataclass
 class OptimConfig:
     """The optimiser; further keys are its arguments."""
+
+    component: ClassVar[str] = "optimizer"  # the kind of component that `name` names
 
     name: str = MISSING
     lr: float = MISSING

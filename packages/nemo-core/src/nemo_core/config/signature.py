@@ -26,7 +26,7 @@ class Parameter:
     @classmethod
     def of_field(cls, each: dataclasses.Field[object]) -> Parameter:
         """Read a field of a dataclass whose annotations are text (``from __future__ import annotations``)."""
-        required = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+        required = each.default in (dataclasses.MISSING, "???") and each.default_factory is dataclasses.MISSING
         return cls(each.name, parse(str(each.type)), required, nullable=each.default is None)
 
 

@@ -10,6 +10,7 @@ import ast
 import importlib.machinery
 import importlib.util
 import os
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,12 +74,26 @@ def find_module(name: str) -> importlib.machinery.ModuleSpec | None:
         spec = importlib.util.find_spec(first)
     except (ImportError, ValueError):  # ValueError: a module made by hand, such as __main__, has no spec
         return None
-    for count, _ in enumerate(rest, start=2):
-        if spec is None or spec.submodule_search_locations is None:
-            return None
-        full_name = ".".join(name.split(".")[:count])
-        spec = importlib.machinery.PathFinder.find_spec(full_name, list(spec.submodule_search_locations))
+    full_name = first
+    for part in rest:
+        full_name = f"{full_name}.{part}"
+        spec = _find_in(full_name, list(spec.submodule_search_locations or ())) if spec else None
     return spec
+
+
+def _find_in(full_name: str, folders: list[str]) -> importlib.machinery.ModuleSpec | None:
+    portions: list[str] = []
+    for folder in folders:
+        finder = pkgutil.get_importer(folder)
+        found = finder.find_spec(full_name) if finder is not None else None
+        if found is not None and found.loader is not None:
+            return found
+        portions += (found.submodule_search_locations or ()) if found else ()
+    if not portions:
+        return None
+    namespace = importlib.machinery.ModuleSpec(full_name, None, is_package=True)
+    namespace.submodule_search_locations = portions  # folders without __init__.py
+    return namespace
 
 
 def module_folders(name: str) -> list[Path]:

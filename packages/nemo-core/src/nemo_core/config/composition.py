@@ -1,0 +1,180 @@
+"""Compose a recipe: Hydra does the composing, and every mistake is found before anything is built."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nemo_core.config.overrides import judge, parse_overrides
+from nemo_core.config.problems import Problem, raise_problems
+from nemo_core.config.recipes import Recipe, find_recipe, search_path
+from nemo_core.config.schema import RecipeConfig
+from nemo_core.config.shape import fill
+from nemo_core.config.trust import Trust
+from nemo_core.config.validation import trust_of, validate
+from nemo_core.errors import ConfigError
+from nemo_core.plugins import Registry, plugins
+
+__all__ = ["compose", "finish", "prepare"]
+
+_HYDRA_IS_ONE = threading.RLock()  # Hydra keeps the state of a composition in process-wide singletons
+
+
+def compose(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    validate: bool = True,
+    config_dirs: Sequence[str | Path] = (),
+    registry: Registry | None = None,
+) -> DictConfig:
+    """Compose a recipe with overrides and the defaults of every section.
+
+    Args:
+        recipe: A registered recipe (``asr/spoken_digits``), a file in one of ``config_dirs``, or a path to a YAML file.
+        overrides: As on the command line, in Hydra's grammar: ``optim.lr=1e-3``, ``+new=1``, ``~old``, ``group=x``.
+        validate: Whether to check the result; overrides are checked in any case.
+        config_dirs: Further folders to search for recipes and what they include.
+        registry: Where recipes and components are looked up; the process's registry if not given.
+
+    Returns:
+        The recipe: a ``DictConfig`` with the sections of :class:`~nemo_core.config.schema.RecipeConfig`, and the
+        recipe's own. Interpolations are not yet resolved. Keys that are not there cannot be set by mistake (Hydra's
+        struct mode).
+
+    Raises:
+        ConfigError: With all mistakes, a line each.
+    """
+    registry = _or_process(registry)
+    found = find_recipe(recipe, config_dirs=config_dirs, registry=registry)
+    folders = search_path(found, config_dirs=config_dirs, registry=registry)
+    lines, problems = prepare(found, overrides, folders, registry)
+    sweeps = [line for line in parse_overrides(lines)[0] if line.is_sweep_override()]
+    problems += [Problem(str(each.input_line).lstrip("+"), "gives several values", "add --multirun") for each in sweeps]
+    swept = {each.input_line for each in sweeps}
+    return finish(
+        run_hydra(found, [line for line in lines if line not in swept], folders),
+        found,
+        problems,
+        registry=registry,
+        validate=validate,
+    )
+
+
+def prepare(
+    recipe: Recipe, overrides: Sequence[str], folders: Sequence[Path], registry: Registry
+) -> tuple[list[str], list[Problem]]:
+    """Return the overrides as Hydra is to have them, and what is wrong with those left out."""
+    parsed, problems = parse_overrides(overrides)
+    groups = [override for override in parsed if _is_groups(override, folders)]
+    values = [override for override in parsed if override not in groups]
+    lines = [str(override.input_line) for override in groups]
+    if not values:
+        return lines, problems
+    base = _filled(
+        run_hydra(recipe, [str(each.input_line) for each in groups if not each.is_sweep_override()], folders)
+    )
+    try:
+        trust = trust_of(base)
+    except ConfigError:
+        trust = Trust.user()  # validation tells what is wrong with the list
+    judged = judge(values, base, trust, registry)
+    return lines + judged.accepted, problems + judged.problems
+
+
+def run_hydra(recipe: Recipe, overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
+    """Compose with Hydra's own API, leaving none of its state behind.
+
+    Raises:
+        ConfigError: Hydra or YAML cannot make sense of the files or overrides.
+    """
+    with _HYDRA_IS_ONE:
+        try:
+            with initialize_config_dir(str(recipe.folder), job_name="nemo", version_base="1.3"):
+                name = recipe.path.relative_to(recipe.folder).as_posix()
+                return hydra_compose(name, overrides=[*overrides, search_path_override(folders)])
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"{recipe.name} cannot be composed: {_first(error)}") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{mark.name}:{mark.line + 1}" if mark else str(recipe.path)
+            raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+
+
+def search_path_override(folders: Sequence[Path]) -> str:
+    """Return the override that tells Hydra where to look."""
+    quoted = ",".join("'file://" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
+    return f"hydra.searchpath=[{quoted}]"
+
+
+def finish(
+    composed: DictConfig,
+    recipe: Recipe,
+    problems: Sequence[Problem] = (),
+    *,
+    registry: Registry | None = None,
+    validate: bool = True,
+) -> DictConfig:
+    """Fill in defaults and report all mistakes.
+
+    Args:
+        composed: What Hydra composed.
+        recipe: Of what.
+        problems: Mistakes that are known already.
+        registry: Where components are looked up; the process's registry if not given.
+        validate: Whether to look for more.
+
+    Raises:
+        ConfigError: With all mistakes, a line each.
+    """
+    config = _filled(composed)
+    if OmegaConf.is_missing(config, "name") or "name" not in config:
+        OmegaConf.update(config, "name", recipe.path.stem, force_add=True)
+    problems = list(problems)
+    if validate:
+        problems += _validated(config, registry)
+    raise_problems(problems, recipe.name)
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+def _validated(config: DictConfig, registry: Registry | None) -> list[Problem]:
+    registry = _or_process(registry)
+    return validate(config, registry=registry) + plugins().call("nemo_config_problems", config=config)
+
+
+def _filled(composed: DictConfig) -> DictConfig:
+    given: Any = OmegaConf.to_container(composed, resolve=False)
+    given.pop("hydra", None)
+    return OmegaConf.create(fill(RecipeConfig, given))
+
+
+def _is_groups(override: Override, folders: Sequence[Path]) -> bool:
+    """Whether an override chooses a file of a config group, or concerns Hydra itself, rather than a value."""
+    key = override.key_or_group
+    if override.package is not None or "/" in key or key == "hydra" or key.startswith("hydra."):
+        return True
+    return any((folder / key).is_dir() for folder in folders) and not isinstance(override._value, dict)
+
+
+def _first(error: BaseException) -> str:
+    """Return the message of an error of Hydra without its tables and trails."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error.__cause__
+    if cause is not None and lines and lines[0].startswith("Error merging"):
+        return f"{lines[0]}: {_first(cause)}"
+    return " ".join(lines[:2]) if lines else type(error).__name__
+
+
+def _or_process(registry: Registry | None) -> Registry:
+    return registry if registry is not None else plugins().registry
