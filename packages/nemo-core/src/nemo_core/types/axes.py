@@ -124,6 +124,8 @@ class Axis(Value):
             return axis
         if isinstance(axis, AxisKind):
             return cls(axis)
+        if not isinstance(axis, str):
+            raise NeuralTypeError(f"{axis!r} is not an axis", hint="write 'B', 'D:80', 'T:frames', or '[B]' for a list")
         return _parse(axis)
 
     def fits(self, other: Axis) -> bool:
@@ -146,7 +148,7 @@ class Axis(Value):
 
 @functools.lru_cache(maxsize=1024)  # properties that make their types anew at every call are common
 def _parse(text: str) -> Axis:
-    match = _AXIS.fullmatch(text.strip()) if isinstance(text, str) else None
+    match = _AXIS.fullmatch(text.strip())
     if match is None or bool(match["open"]) != bool(match["close"]):
         raise NeuralTypeError(f"{text!r} is not an axis", hint="write 'B', 'D:80', 'T:frames', or '[B]' for a list")
     size = match["size"]

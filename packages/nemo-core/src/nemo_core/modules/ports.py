@@ -1,0 +1,139 @@
+"""Ports: the named, typed inputs and outputs of a module, as things that can be pointed at and connected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from nemo_core.errors import NeuralTypeError
+from nemo_core.types import Declared
+
+__all__ = ["Chain", "Direction", "Port", "Ports", "UnknownPortError", "label_of"]
+
+Direction = Literal["inputs", "outputs"]
+
+
+class UnknownPortError(NeuralTypeError, AttributeError):
+    """A module has no port of that name."""
+
+
+class _Chainable:
+    """What may stand on either side of ``>>``."""
+
+    __slots__ = ()
+
+    def __rshift__(self, other: Any) -> Chain:
+        return Chain((self,)) >> other
+
+
+class Chain:
+    """Modules and ports in the order they shall be connected: ``NeuralGraph.connect(a >> b >> c)``.
+
+    A chain only says what follows what; a graph checks it and connects it.
+    """
+
+    __slots__ = ("links",)
+
+    def __init__(self, links: tuple[Any, ...]) -> None:
+        self.links = links
+
+    def __rshift__(self, other: Any) -> Chain:
+        return Chain((*self.links, *(other.links if isinstance(other, Chain) else (other,))))
+
+
+class Port(_Chainable):
+    """One input or output of a module, or of a node of a graph.
+
+    Args:
+        owner: The module or node.
+        direction: ``"inputs"`` or ``"outputs"``.
+        name: Name of the port.
+        type: What the owner declares it as.
+        optional: Whether it may be left open.
+    """
+
+    __slots__ = ("direction", "name", "optional", "owner", "type")
+
+    def __init__(self, owner: Any, direction: Direction, name: str, type: Declared, optional: bool = False) -> None:
+        self.owner = owner
+        self.direction: Direction = direction
+        self.name = name
+        self.type = type
+        self.optional = optional
+
+    def __str__(self) -> str:
+        return f"{label_of(self.owner)}.{self.name} {self.type}"
+
+    def __repr__(self) -> str:
+        return f"<{label_of(self.owner)}.{self.direction}.{self.name} {self.type}>"
+
+
+class Ports(_Chainable, Mapping[str, Port]):
+    """The inputs or the outputs of a module by name; ``module.outputs.encoded`` is ``module.outputs["encoded"]``.
+
+    Args:
+        owner: The module or node.
+        direction: ``"inputs"`` or ``"outputs"``.
+        types: Names and types.
+        optional: Names of inputs that may be left open although their type does not say so.
+    """
+
+    __slots__ = ("_ports", "direction", "owner")
+
+    def __init__(
+        self, owner: Any, direction: Direction, types: Mapping[str, Declared], optional: frozenset[str] = frozenset()
+    ) -> None:
+        self.owner = owner
+        self.direction: Direction = direction
+        self._ports = {
+            name: Port(owner, direction, name, type, name in optional or getattr(type, "optional", False))
+            for name, type in types.items()
+        }
+
+    def __getitem__(self, name: str) -> Port:
+        port = self._ports.get(name)
+        if port is None:
+            near = get_close_matches(name, self._ports, n=1)
+            known = ", ".join(f"{port.name} {port.type}" for port in self._ports.values())
+            guess = f"did you mean {near[0]}? " if near else ""
+            raise UnknownPortError(
+                f"{label_of(self.owner)}.{self.direction} has no port {name!r}",
+                hint=f"{guess}its {self.direction} are {known}" if known else f"it declares no {self.direction}",
+            )
+        return port
+
+    def __getattr__(self, name: str) -> Port:
+        if name.startswith("__") or name in Ports.__slots__:
+            raise AttributeError(name)
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ports)
+
+    def __len__(self) -> int:
+        return len(self._ports)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ports
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._ports]
+
+    def __repr__(self) -> str:
+        return f"<{label_of(self.owner)}.{self.direction}: {', '.join(map(repr, self._ports))}>"
+
+
+def label_of(owner: Any) -> str:
+    """Return what the owner of a port is called: the name of a node or graph, else its class in snake case.
+
+    >>> class CTCDecoder: ...
+    >>> label_of(CTCDecoder())
+    'ctc_decoder'
+    """
+    name = getattr(owner, "name", None)
+    if isinstance(name, str):
+        return name
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(owner).__name__)
+    return words.lower().strip("_") or "module"
