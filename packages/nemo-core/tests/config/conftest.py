@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
 from nemo_core.plugins import Registry
 
 FILES = {

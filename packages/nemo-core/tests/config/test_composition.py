@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from nemo_core.config import compose
 from nemo_core.errors import ConfigError
 

@@ -16,6 +16,8 @@ __getattr__, __dir__, __all__ = attach(
         "import_path": ".configured",
         "instantiate": ".build",
         "list_recipes": ".recipes",
+        "section": ".shape",
+        "sweep": ".sweeps",
         "trust_of": ".validation",
         "validate": ".validation",
     },

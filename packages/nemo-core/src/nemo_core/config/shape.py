@@ -8,8 +8,9 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from nemo_core.config.build import plain
 from nemo_core.config.problems import Problem, join, suggest
 from nemo_core.config.schema import RecipeConfig
 from nemo_core.config.signature import Parameter, Signature, signature
@@ -18,7 +19,9 @@ from nemo_core.config.trust import Trust
 from nemo_core.errors import ComponentNotFoundError
 from nemo_core.plugins import Registry
 
-__all__ = ["Shape", "fill", "root_shape", "shape_of"]
+__all__ = ["Shape", "fill", "root_shape", "section", "shape_of"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -138,3 +141,22 @@ def fill(schema: type, given: Mapping[str, Any]) -> dict[str, Any]:
         if each.name in given or (value is not dataclasses.MISSING and value != "???"):
             filled[each.name] = value
     return filled | {key: value for key, value in given.items() if key not in filled}
+
+
+def section(schema: type[T], node: Mapping[str, Any]) -> T:
+    """Return a section of a validated recipe as an instance of its schema.
+
+    >>> from nemo_core.config.schema import ExperimentConfig
+    >>> experiment = section(ExperimentConfig, {"dir": "runs", "ema": {"decay": 0.99}})
+    >>> experiment.ema.decay, experiment.ema.every_n_steps
+    (0.99, 1)
+    """
+    inner = _of_schema(schema, "").sections  # type: ignore[arg-type]
+    known = {each.name for each in dataclasses.fields(schema)}  # type: ignore[arg-type]
+    values = plain(node)
+    arguments = {
+        name: section(inner[name], value) if name in inner and isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if name in known
+    }
+    return schema(**arguments)
