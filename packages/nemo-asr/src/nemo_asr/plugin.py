@@ -1,3 +1,74 @@
 """What nemo-asr registers with nemo-core."""
 
 from __future__ import annotations
+
+from nemo_core.plugins import Registry, hookimpl
+
+# NVIDIA's import paths are aliases, so that configurations and archives that name them work unchanged.
+_NVIDIA_MODULES = "nemo.collections.asr.modules"
+_NVIDIA_MODELS = "nemo.collections.asr.models"
+
+
+@hookimpl
+def nemo_components(registry: Registry) -> None:
+    """Register modules, models, data, metrics, recipes and commands of speech recognition."""
+    registry.module(
+        "asr.MelSpectrogram",
+        "nemo_asr.modules.mel:MelSpectrogram",
+        aliases=(
+            f"{_NVIDIA_MODULES}.AudioToMelSpectrogramPreprocessor",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.AudioToMelSpectrogramPreprocessor",
+        ),
+        summary="Log-mel features of audio, as NVIDIA NeMo computes them",
+    )
+    registry.module(
+        "asr.ConvASREncoder",
+        "nemo_asr.modules.conv_encoder:ConvASREncoder",
+        aliases=(f"{_NVIDIA_MODULES}.ConvASREncoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASREncoder"),
+        summary="Convolutional encoder: Jasper and QuartzNet",
+    )
+    registry.module(
+        "asr.CTCDecoder",
+        "nemo_asr.modules.ctc_decoder:CTCDecoder",
+        aliases=(f"{_NVIDIA_MODULES}.ConvASRDecoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASRDecoder"),
+        summary="Output layer of CTC models",
+    )
+    registry.augmentation(
+        "asr.SpecAugment",
+        "nemo_asr.modules.spec_augment:SpecAugment",
+        aliases=(
+            f"{_NVIDIA_MODULES}.SpectrogramAugmentation",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.SpectrogramAugmentation",
+        ),
+        summary="SpecAugment and SpecCutout: masks on spectrograms in training",
+    )
+    registry.loss(
+        "asr.CTCLoss",
+        "nemo_asr.losses.ctc:CTCLoss",
+        aliases=("nemo.collections.asr.losses.ctc.CTCLoss",),
+        summary="Connectionist temporal classification",
+    )
+    registry.model(
+        "asr.CTCModel",
+        "nemo_asr.models.ctc:CTCModel",
+        aliases=(f"{_NVIDIA_MODELS}.EncDecCTCModel", f"{_NVIDIA_MODELS}.ctc_models.EncDecCTCModel"),
+        summary="Encoder and CTC decoder over characters",
+    )
+    registry.tokenizer("asr.CharTokenizer", "nemo_asr.tokenizers.char:CharTokenizer", summary="Characters as tokens")
+    registry.dataset(
+        "asr.SpeechDataset", "nemo_asr.data.speech_dataset:SpeechDataset", summary="Audio and text of manifests"
+    )
+    registry.dataset(
+        "asr.SpeechData", "nemo_asr.data.speech_data:SpeechData", summary="Data module: training, validation and test"
+    )
+    registry.dataset(
+        "asr.ConnectedDigits",
+        "nemo_asr.data.digits:ConnectedDigits",
+        summary="Strings of spoken digits, composed from embedded recordings",
+    )
+    registry.metric("asr.WordErrorRate", "nemo_asr.metrics.error_rate:WordErrorRate", summary="Word error rate")
+    registry.metric("asr.CharErrorRate", "nemo_asr.metrics.error_rate:CharErrorRate", summary="Character error rate")
+    registry.recipes("nemo_asr.conf", prefix="asr", summary="Speech recognition")
+    registry.command("transcribe", "nemo_asr.cli.transcribe:transcribe", summary="Turn speech into text")
+    registry.command("asr", summary="Tools for speech recognition")
+    registry.command("asr digits", "nemo_asr.cli.digits:digits", summary="Write spoken digit strings as WAV files")

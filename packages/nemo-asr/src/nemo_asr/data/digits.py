@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from nemo_core.config.configured import Configured
-from nemo_core.errors import ConfigError
 
 from nemo_asr.data.batch import Utterance
 from nemo_asr.data.fsdd import DIGITS, SAMPLE_RATE, load_recordings
+from nemo_core.config.configured import Configured
+from nemo_core.errors import ConfigError
 
 __all__ = ["ConnectedDigits"]
 
@@ -20,7 +20,7 @@ _EVALUATION_NOISE = 1e-4  # deviation of the noise under validation and test str
 
 
 class ConnectedDigits(Configured):
-    """Strings of digits, each from one speaker's recordings in the embedded data set, with random gaps between them.
+    """Strings of digits, each from one speaker's recordings in the embedded data set, with random gaps between.
 
     Item ``i`` has ``min_digits + i % (max_digits - min_digits + 1)`` digits, so its length is known, roughly, before it
     is composed (:attr:`lengths`), and batches can be formed by length. Everything else is drawn: speaker, digits,
@@ -132,9 +132,7 @@ class ConnectedDigits(Configured):
     def _speakers(self) -> list[str]:
         return sorted({speaker for speaker, _ in self._recordings})
 
-    def _compose(
-        self, index: int, rng: np.random.Generator, gain: Sequence[float]
-    ) -> tuple[np.ndarray, str]:
+    def _compose(self, index: int, rng: np.random.Generator, gain: Sequence[float]) -> tuple[np.ndarray, str]:
         count = self.min_digits + index % (self.max_digits - self.min_digits + 1)
         speaker = self._speakers[rng.integers(len(self._speakers))]
         digits = rng.integers(0, len(DIGITS), count)

@@ -52,16 +52,16 @@ class Manifest(Sequence[ManifestEntry]):
     little, in this process and in each loading worker.
 
     Relative audio paths are taken from the folder of their manifest. Blank lines are passed over. A line needs
-    ``audio_filepath`` (or ``audio_filename``); ``text`` may also be called ``normalized_text``, or be in a file named by
-    ``text_filepath``.
+    ``audio_filepath`` (or ``audio_filename``); ``text`` may also be called ``normalized_text``, or be in a file that
+    ``text_filepath`` names.
 
     Args:
         paths: A manifest, or several.
         require_text: Whether a line without text is an error.
 
     Raises:
-        DataError: A manifest is missing or has no lines, or, when an entry is read, a line is not JSON or lacks a field;
-            the message names the file and the line.
+        DataError: A manifest is missing or has no lines, or, when an entry is read, a line is not JSON or lacks a
+            field; the message names the file and the line.
 
     Example:
         >>> import tempfile

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from nemo_core.data import DataModule
-
 from nemo_asr.data.batch import SpeechBatch, collate_speech
 from nemo_asr.data.speech_dataset import SpeechDataset
+from nemo_core.data import DataModule
 
 __all__ = ["SpeechData"]
 
@@ -17,9 +16,9 @@ __all__ = ["SpeechData"]
 class SpeechData(DataModule):
     """Training, validation and test data, from manifests or from data sets of their own kind.
 
-    Each of ``train``, ``validation`` and ``test`` is a manifest, a list of manifests that are read as one, or a data set
-    (whose items are :class:`~nemo_asr.data.batch.Utterance`); validation and test may also be mappings of a name to one
-    of these.
+    Each of ``train``, ``validation`` and ``test`` is a manifest, a list of manifests that are read as one, or a data
+    set (whose items are :class:`~nemo_asr.data.batch.Utterance`); validation and test may also be mappings of a name to
+    one of these.
 
     Args:
         train: What to train on.

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from nemo_core.config.configured import Configured
-from nemo_core.errors import ConfigError, DataError
 
 from nemo_asr.data.audio import audio_duration, read_audio
 from nemo_asr.data.batch import Skipped, Utterance
 from nemo_asr.data.manifest import Manifest
+from nemo_core.config.configured import Configured
+from nemo_core.errors import ConfigError, DataError
 
 __all__ = ["SpeechDataset"]
 

@@ -12,7 +12,7 @@ __all__ = ["TokenPath", "ctc_greedy_search"]
 
 @dataclass(frozen=True, slots=True)
 class TokenPath:
-    """The tokens of one utterance, the frames [start, end) in which each is the best, and the path's log-probability."""
+    """The tokens of an utterance, the frames [start, end) in which each is best, and the path's log-probability."""
 
     tokens: tuple[int, ...]
     starts: tuple[int, ...]

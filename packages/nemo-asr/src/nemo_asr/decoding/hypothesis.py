@@ -26,8 +26,9 @@ class Alignment:
     ``tokens`` spell the text when they are joined, spaces included, whether they are characters or subwords.
 
     Example:
-        >>> spans = [Span("o", 0.1, 0.2), Span("h", 0.2, 0.3), Span(" ", 0.3, 0.5), Span("n", 0.5, 0.6), Span("o", 0.7, 0.9)]
-        >>> [(word.text, word.start, word.end) for word in Alignment(tuple(spans)).words]
+        >>> times = [("o", 0.1, 0.2), ("h", 0.2, 0.3), (" ", 0.3, 0.5), ("n", 0.5, 0.6), ("o", 0.7, 0.9)]
+        >>> alignment = Alignment(tuple(Span(*each) for each in times))
+        >>> [(word.text, word.start, word.end) for word in alignment.words]
         [('oh', 0.1, 0.3), ('no', 0.5, 0.9)]
     """
 

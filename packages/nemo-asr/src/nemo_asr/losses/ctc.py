@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+from torch.nn import functional as F
+
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
 from nemo_core.modules import Loss
-from torch import Tensor
-from torch.nn import functional as F
 
 __all__ = ["CTCLoss"]
 

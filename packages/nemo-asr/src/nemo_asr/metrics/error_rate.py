@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from kaldialign import edit_distance
-from nemo_core.errors import DataError
 from torch import Tensor
 from torchmetrics import Metric
+
+from nemo_core.errors import DataError
 
 __all__ = ["CharErrorRate", "WordErrorRate"]
 

@@ -2,4 +2,6 @@
 
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"CTCModel": ".ctc", "SpeechRecognizer": ".recognizer"})
+__getattr__, __dir__, __all__ = attach(
+    __name__, {"CTCModel": ".ctc", "SpeechRecognizer": ".recognizer", "restore": ".restore"}
+)

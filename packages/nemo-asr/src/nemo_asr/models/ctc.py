@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nemo_core import types as nt
-from nemo_core.errors import ConfigError
-from nemo_core.modules import NeuralModule
 from torch import Tensor
 
 from nemo_asr.data.batch import SpeechBatch
@@ -20,6 +17,9 @@ from nemo_asr.modules.ctc_decoder import CTCDecoder
 from nemo_asr.modules.mel import MelSpectrogram
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_asr.tokenizers.char import CharTokenizer
+from nemo_core import types as nt
+from nemo_core.errors import ConfigError
+from nemo_core.modules import NeuralModule
 
 __all__ = ["CTCModel"]
 

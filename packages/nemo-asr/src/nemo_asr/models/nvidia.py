@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nemo_core.errors import ArchiveError
 from torch import Tensor
+
+from nemo_core.errors import ArchiveError
 
 __all__ = ["ctc_config", "ctc_weights", "preprocessor_config"]
 

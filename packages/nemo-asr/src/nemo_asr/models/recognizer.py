@@ -9,13 +9,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from nemo_core.errors import DataError
-from nemo_core.models import Model
 from torch import Tensor, nn
 
 from nemo_asr.data.batch import SpeechBatch
 from nemo_asr.decoding.hypothesis import Hypothesis
 from nemo_asr.metrics import CharErrorRate, WordErrorRate
+from nemo_core.errors import DataError
+from nemo_core.models import Model
 
 if TYPE_CHECKING:
     from nemo_asr.modules.mel import MelSpectrogram

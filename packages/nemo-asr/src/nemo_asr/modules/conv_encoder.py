@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nemo_core import types as nt
-from nemo_core.errors import ConfigError
-from nemo_core.modules import NeuralModule
 from torch import Tensor, nn
 
 from nemo_asr.modules.initialize import initialize
 from nemo_asr.modules.jasper import JasperBlock
+from nemo_core import types as nt
+from nemo_core.errors import ConfigError
+from nemo_core.modules import NeuralModule
 
 __all__ = ["ConvASREncoder"]
 

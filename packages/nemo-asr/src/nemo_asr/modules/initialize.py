@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nemo_core.errors import ConfigError
 from torch import nn
+
+from nemo_core.errors import ConfigError
 
 __all__ = ["initialize"]
 

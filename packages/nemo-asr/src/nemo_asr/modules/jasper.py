@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from nemo_core.errors import ConfigError
 from torch import Tensor, nn
+
+from nemo_core.errors import ConfigError
 
 __all__ = ["ACTIVATIONS", "JasperBlock", "MaskedConv1d", "mask_beyond", "same_padding"]
 

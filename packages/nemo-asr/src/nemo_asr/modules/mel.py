@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
+
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
-from torch import Tensor
-from torch.nn import functional as F
 
 __all__ = ["MelSpectrogram", "mel_filterbank", "normalize_features"]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
-from torch import Tensor
 
 __all__ = ["SpecAugment"]
 
@@ -75,7 +76,7 @@ class SpecAugment(NeuralModule):
         """Return ``features`` with masks."""
         if not self.training or not (self.freq_masks or self.time_masks or self.rect_masks):
             return features
-        batch, bins, frames = features.shape
+        _, bins, frames = features.shape
         every_bin = torch.full_like(length, bins)
         hidden = torch.zeros(features.shape, dtype=torch.bool, device=features.device)
         for _ in range(self.rect_masks):
