@@ -198,6 +198,26 @@ class Archive:
             paths = self._tar.extract(self.artifacts.values(), Path(folder))
             yield {name: paths[member] for name, member in self.artifacts.items()}
 
+    def extract(self, folder: str | Path) -> Path:
+        """Unpack all members into a new folder and return it; it appears when it is complete.
+
+        Raises:
+            ArchiveError: The folder is there already, or cannot be written.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise ArchiveError(f"{folder} is there already", hint="name a folder that is not there yet")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+                unpacked = Path(temporary) / folder.name
+                unpacked.mkdir()
+                self._tar.extract(self.members, unpacked)
+                os.rename(unpacked, folder)
+        except OSError as error:
+            raise ArchiveError(f"cannot write {folder}: {error.strerror or error}") from error
+        return folder
+
     def with_paths(self, paths: Mapping[str, Path]) -> dict[str, Any]:
         """Return the configuration with paths in place of its references to artifacts.
 
