@@ -20,12 +20,13 @@ from nemo_core.config.problems import Problem, raise_problems
 from nemo_core.config.recipes import Recipe, find_recipe, search_path
 from nemo_core.config.schema import RecipeConfig
 from nemo_core.config.shape import fill
+from nemo_core.config.sources import point_at_lines
 from nemo_core.config.trust import Trust
 from nemo_core.config.validation import trust_of, validate
 from nemo_core.errors import ConfigError
 from nemo_core.plugins import Registry, plugins
 
-__all__ = ["compose", "finish", "prepare"]
+__all__ = ["compose", "fill_in", "prepare", "run_hydra", "search_path_override"]
 
 _HYDRA_IS_ONE = threading.RLock()  # Hydra keeps the state of a composition in process-wide singletons
 
@@ -55,20 +56,23 @@ def compose(
     Raises:
         ConfigError: With all mistakes, a line each.
     """
-    registry = _or_process(registry)
+    registry = registry if registry is not None else plugins().registry
     found = find_recipe(recipe, config_dirs=config_dirs, registry=registry)
     folders = search_path(found, config_dirs=config_dirs, registry=registry)
     lines, problems = prepare(found, overrides, folders, registry)
-    sweeps = [line for line in parse_overrides(lines)[0] if line.is_sweep_override()]
-    problems += [Problem(str(each.input_line).lstrip("+"), "gives several values", "add --multirun") for each in sweeps]
-    swept = {each.input_line for each in sweeps}
-    return finish(
-        run_hydra(found, [line for line in lines if line not in swept], folders),
-        found,
-        problems,
-        registry=registry,
-        validate=validate,
-    )
+    parsed, _ = parse_overrides(lines)
+    single = [override for override in parsed if not override.is_sweep_override()]
+    problems += [
+        Problem(override.key_or_group, "is given several values", "add --multirun to run with each")
+        for override in parsed
+        if override.is_sweep_override()
+    ]
+    config = fill_in(run_hydra(found, [str(override.input_line) for override in single], folders), found)
+    if validate:
+        mistakes = _validated(config, registry)
+        problems += point_at_lines(mistakes, found.path, folders, [override.key_or_group for override in single])
+    raise_problems(problems, found.name)
+    return config
 
 
 def prepare(
@@ -117,39 +121,16 @@ def search_path_override(folders: Sequence[Path]) -> str:
     return f"hydra.searchpath=[{quoted}]"
 
 
-def finish(
-    composed: DictConfig,
-    recipe: Recipe,
-    problems: Sequence[Problem] = (),
-    *,
-    registry: Registry | None = None,
-    validate: bool = True,
-) -> DictConfig:
-    """Fill in defaults and report all mistakes.
-
-    Args:
-        composed: What Hydra composed.
-        recipe: Of what.
-        problems: Mistakes that are known already.
-        registry: Where components are looked up; the process's registry if not given.
-        validate: Whether to look for more.
-
-    Raises:
-        ConfigError: With all mistakes, a line each.
-    """
+def fill_in(composed: DictConfig, recipe: Recipe) -> DictConfig:
+    """Return what Hydra composed with the defaults of every section, named after its file if it has no name."""
     config = _filled(composed)
-    if OmegaConf.is_missing(config, "name") or "name" not in config:
+    if "name" not in config or OmegaConf.is_missing(config, "name"):
         OmegaConf.update(config, "name", recipe.path.stem, force_add=True)
-    problems = list(problems)
-    if validate:
-        problems += _validated(config, registry)
-    raise_problems(problems, recipe.name)
     OmegaConf.set_struct(config, True)
     return config
 
 
-def _validated(config: DictConfig, registry: Registry | None) -> list[Problem]:
-    registry = _or_process(registry)
+def _validated(config: DictConfig, registry: Registry) -> list[Problem]:
     return validate(config, registry=registry) + plugins().call("nemo_config_problems", config=config)
 
 
@@ -174,7 +155,3 @@ def _first(error: BaseException) -> str:
     if cause is not None and lines and lines[0].startswith("Error merging"):
         return f"{lines[0]}: {_first(cause)}"
     return " ".join(lines[:2]) if lines else type(error).__name__
-
-
-def _or_process(registry: Registry | None) -> Registry:
-    return registry if registry is not None else plugins().registry

@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from nemo_core.config.composition import compose, finish, prepare, search_path_override
+from nemo_core.config.composition import compose, fill_in, prepare, search_path_override
 from nemo_core.config.overrides import parse_overrides
 from nemo_core.config.problems import raise_problems
 from nemo_core.config.recipes import Recipe, find_recipe, search_path
@@ -70,7 +70,7 @@ def sweep(
     name = found.path.relative_to(found.folder).as_posix()
     main = hydra.main(config_path=str(found.folder), config_name=name, version_base="1.3")
     with _command_line(["--multirun", *lines, search_path_override(folders)]):
-        main(_Job(task, found, swept, registry))()
+        main(_Job(task, found, swept))()
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ class _Job:
     task: Callable[[DictConfig], Any]
     recipe: Recipe
     swept: frozenset[str]
-    registry: Registry | None
 
     def __call__(self, composed: DictConfig) -> Any:
-        config = finish(composed, self.recipe, registry=self.registry)
+        config = fill_in(composed, self.recipe)
         given = config.experiment.version
         label = self._label()
         OmegaConf.update(config, "experiment.version", label if given is None else f"{given}-{label}")

@@ -136,6 +136,7 @@ class _Walk:
 
     def mapping(self, tree: Mapping[str, Any], path: str, shape: Shape | None) -> Iterator[Problem]:
         """Check keys and values; ``shape`` is None where anything goes."""
+        meant: set[str] = set()
         for key, value in tree.items():
             where = join(path, key)
             if shape is None or key in _SPECIAL:
@@ -143,14 +144,18 @@ class _Walk:
                 continue
             parameter = shape.parameters.get(key)
             if parameter is None and not shape.open:
-                yield Problem(where, f"{shape.what} takes no {key}", suggest(key, set(shape.parameters) - set(tree)))
+                known = set(shape.parameters) - set(tree)
+                yield Problem(where, f"{shape.what} takes no {key}", suggest(key, known))
+                meant.update(nearest(key, known, 1))
             wrong = misfit(parameter, value) if parameter and not _unknown(value) else None
             if wrong:
                 yield Problem(where, wrong)
             else:
                 yield from self.value(value, where, shape.sections.get(key))
-        for name in shape.missing(tree) if shape else ():
-            yield Problem(join(path, name), f"{shape.what if shape else path} needs it, and it is not given")
+        if shape is not None:
+            for name in shape.missing(tree):
+                if name not in meant:  # given, but misspelt
+                    yield Problem(join(path, name), f"{shape.what} needs it, and it is not given")
 
 
 def _unknown(value: Any) -> bool:
