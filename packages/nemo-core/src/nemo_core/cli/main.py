@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nemo_core.cli.lazy import LazyGroup
+from nemo_core.cli.lazy import LazyGroup, tune
 from nemo_core.cli.output import print_problem
 from nemo_core.errors import NemoError
 from nemo_core.plugins import PluginWarning
@@ -44,10 +44,7 @@ def root() -> LazyGroup:
     )(_options)
     group = typer.main.get_command(app)
     assert isinstance(group, LazyGroup)
-    for option in group.params:
-        # The completion flags default to None, which typer 0.29 makes a bool of by way of pydantic: 70 ms.
-        if getattr(option, "is_flag", False) and option.default is None:
-            option.default = False
+    tune(group)
     return group
 
 
