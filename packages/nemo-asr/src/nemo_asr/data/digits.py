@@ -27,8 +27,8 @@ class ConnectedDigits(Configured):
     recordings, gaps. Validation and test strings are drawn from (``seed``, index) and never change; training asks for
     :meth:`sample`, whose generator depends on seed, epoch and index, and varies level, speed and noise as well.
 
-    Test strings use the data set's own test recordings alone (takes 0-4), validation strings ``validation_takes`` of the
-    training recordings of each digit and speaker, and training strings the others.
+    Test strings use the data set's own test recordings alone (takes 0-4), validation strings ``validation_takes`` of
+    the training recordings of each digit and speaker, and training strings the others.
 
     Args:
         split: ``train``, ``validation`` or ``test``.

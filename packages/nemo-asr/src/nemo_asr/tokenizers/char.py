@@ -24,7 +24,7 @@ class CharTokenizer(Configured):
         ([1, 0, 3, 1, 2], 'cab')
     """
 
-    def __init__(self, labels: Sequence[str], lowercase: bool = False, unknown: str = "error") -> None:
+    def __init__(self, labels: str | Sequence[str], lowercase: bool = False, unknown: str = "error") -> None:
         self.labels = list(labels)
         self.lowercase = lowercase
         self.unknown = unknown
