@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nemo_core.cli.output import JsonOption, print_json, table
 from nemo_core.errors import PluginError
 from nemo_core.plugins import PluginInfo, plugins
+
+if TYPE_CHECKING:
+    from nemo_core.testing.rules import CheckResult
 
 
 def _names() -> list[str]:
@@ -94,8 +98,7 @@ def check(
     if json:
         print_json(results)
     else:
-        rows = [(each.plugin, each.check, each.subject, each.status, each.detail) for each in results]
-        table("", ["plugin", "check", "of", "result", "detail"], rows)
+        table("", ["plugin", "check", "result", "of", "detail"], _summed_up(results))
     if failed:
         failure = PluginError(f"{failed} of {len(results)} checks failed")
         failure.exit_code = 1
@@ -116,6 +119,14 @@ def new(
 
     folder = create_project(name, directory)
     typer.echo(f"{folder} written. Next:\n  cd {folder}\n  pip install -e '.[test]'\n  pytest")
+
+
+def _summed_up(results: list[CheckResult]) -> list[tuple[str, str, str, str, str]]:
+    """One row for all that passed a check; one for each that did not."""
+    passed = Counter((each.plugin, each.check) for each in results if each.status == "passed")
+    rows = [(plugin, check, "passed", str(count), "") for (plugin, check), count in passed.items()]
+    others = [each for each in results if each.status != "passed"]
+    return rows + [(each.plugin, each.check, each.status, each.subject, each.detail) for each in others]
 
 
 def _offers(info: PluginInfo) -> str:

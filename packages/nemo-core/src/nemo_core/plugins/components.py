@@ -141,7 +141,9 @@ class Registry:
             target: ``package.module:attribute``; not imported now.
             aliases: Further names for it.
             summary: One line for people.
-            metadata: Anything else worth knowing before the component is loaded.
+            metadata: Anything else worth knowing before the component is loaded. ``example``, a mapping of constructor
+                arguments, lets :mod:`nemo_core.testing` build one; ``example_sizes`` says how large inputs it needs,
+                as ``NeuralModule.input_example`` takes it.
 
         Raises:
             DuplicateComponentError: A name or alias is taken.
@@ -172,11 +174,11 @@ class Registry:
     checkpoint_format = partialmethod(add, "checkpoint_format")
 
     def recipes(self, package: str, *, prefix: str | None = None, summary: str = "") -> None:
-        """Register an import package whose ``*.yaml`` files are recipes.
+        """Register a folder of recipes: ``<package>/<prefix>/<name>.yaml`` is the recipe ``<prefix>/<name>``.
 
         Args:
             package: Such as ``nemo_asr.conf``; a folder of the distribution, with or without ``__init__.py``.
-            prefix: Recipes are called ``<prefix>/<file stem>``. Default: the first part of ``package`` less ``nemo_``.
+            prefix: Folder in it, and first part of the names. Default: the first part of ``package`` less ``nemo_``.
             summary: One line for people.
         """
         prefix = prefix or package.partition(".")[0].removeprefix("nemo_")
