@@ -24,7 +24,6 @@ __getattr__, __dir__, __all__ = attach(
         "instantiate": ".config",
         "registry": ".plugins",
         "restore": ".models",
-        "train": ".training",
         "typed": ".types",
     },
 )

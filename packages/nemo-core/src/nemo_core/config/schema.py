@@ -40,7 +40,7 @@ class TrainerConfig:
     accelerator: str = "auto"  # auto, cpu, gpu
     devices: Any = 1  # processes on this machine: a number, or auto for all that the accelerator has
     num_nodes: int = 1
-    strategy: str = "auto"  # auto, ddp, fsdp2
+    strategy: Any = "auto"  # auto, ddp, ddp_find_unused, fsdp2, or a node with a _target_
     precision: str = "fp32"  # fp32, tf32, fp16, bf16, fp8
     max_epochs: int | None = None
     max_steps: int = -1  # optimiser steps; -1: no limit
@@ -108,7 +108,7 @@ class ExperimentConfig:
     dir: str = "runs"  # the run is <dir>/<name>/<version>
     version: str | None = None  # v1, v2, ... if not given
     resume: str = "auto"  # auto: go on with the latest unfinished run of this configuration; never; or a checkpoint
-    monitor: str = "val_loss"  # the metric that says which weights are best
+    monitor: str | None = None  # the metric that says which weights are best; val_loss, if it is logged
     mode: str = "min"  # min, max
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)

@@ -1,0 +1,69 @@
+"""Stop, or skip the step, when gradients are not finite, before they reach the weights."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from nemo_core.errors import TrainingError
+
+__all__ = ["NaNGuard"]
+
+logger = logging.getLogger(__name__)
+
+
+class NaNGuard(Callback):
+    """Checks gradients right before each optimiser step, where all ranks have the same ones and so decide alike.
+
+    With fp16 the loss scaler skips overflowing steps by itself, as it should; then only the loss is looked at.
+
+    Args:
+        action: ``stop`` raises :class:`TrainingError`; ``skip`` leaves the weights as they are and goes on.
+        max_skips: Steps that may be skipped in a row; more are an error.
+    """
+
+    def __init__(self, action: Literal["stop", "skip"] = "stop", max_skips: int = 10) -> None:
+        self.action, self.max_skips = action, max_skips
+        self._skips = 0
+        self._loss: torch.Tensor | None = None
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
+        """Keep the loss, for the message."""
+        self._loss = loss.detach()
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Look at all gradients at once."""
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            finite = self._loss is None or bool(torch.isfinite(self._loss).all())
+        else:
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            norms = torch._foreach_norm(gradients) if gradients else []
+            finite = not norms or bool(torch.isfinite(torch.stack([norm.float().cpu() for norm in norms])).all())
+        if finite:
+            self._skips = 0
+            return
+        where = f"step {trainer.global_step + 1} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
+        loss = "unknown" if self._loss is None else f"{self._loss.float().mean().item():.6g}"
+        names = [name for name, p in pl_module.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        what = f"{where}: loss {loss}, gradients that are not finite in {_shorten(names)}"
+        self._skips += 1
+        if self.action == "stop" or self._skips > self.max_skips:
+            raise TrainingError(
+                what if self.action == "stop" else f"{what}; {self._skips} steps in a row",
+                hint="lower optim.lr, set trainer.gradient_clip_val, look at that batch, or set experiment.nan=skip",
+            )
+        logger.warning("skipped %s", what)
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None  # an optimiser leaves parameters without a gradient alone
+
+
+def _shorten(names: list[str]) -> str:
+    if not names:
+        return "no parameter"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
