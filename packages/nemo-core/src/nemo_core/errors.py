@@ -21,6 +21,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "DuplicateComponentError",
+    "GraphError",
     "NemoError",
     "NeuralTypeError",
     "PluginError",
@@ -64,6 +65,10 @@ def _rebuild(cls: type[NemoError], message: str, hint: str | None, state: dict[s
 
 class NeuralTypeError(NemoError, TypeError):
     """Two neural types do not fit: axes, sizes, ranks, element types, or the names of ports."""
+
+
+class GraphError(NemoError, ValueError):
+    """Modules cannot be connected as asked: a cycle, an input with two sources, an ambiguous name, an open input."""
 
 
 class ConfigError(NemoError, ValueError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from nemo_core.errors import NeuralTypeError
+from nemo_core.plugins.nearest import did_you_mean
 from nemo_core.types import Declared
 
 __all__ = ["Chain", "Direction", "Port", "Ports", "UnknownPortError", "label_of"]
@@ -92,15 +92,21 @@ class Ports(_Chainable, Mapping[str, Port]):
             for name, type in types.items()
         }
 
+    def owned_by(self, owner: Any) -> Ports:
+        """Return the same ports as another owner's: those of a node have the types of its module."""
+        return Ports(owner, self.direction, {p.name: p.type for p in self._ports.values()}, self._open())
+
+    def _open(self) -> frozenset[str]:
+        return frozenset(port.name for port in self._ports.values() if port.optional)
+
     def __getitem__(self, name: str) -> Port:
         port = self._ports.get(name)
         if port is None:
-            near = get_close_matches(name, self._ports, n=1)
             known = ", ".join(f"{port.name} {port.type}" for port in self._ports.values())
-            guess = f"did you mean {near[0]}? " if near else ""
+            listing = f"its {self.direction} are {known}" if known else f"it declares no {self.direction}"
             raise UnknownPortError(
                 f"{label_of(self.owner)}.{self.direction} has no port {name!r}",
-                hint=f"{guess}its {self.direction} are {known}" if known else f"it declares no {self.direction}",
+                hint=" ".join(filter(None, (did_you_mean(name, self._ports), listing))),
             )
         return port
 
@@ -126,14 +132,14 @@ class Ports(_Chainable, Mapping[str, Port]):
 
 
 def label_of(owner: Any) -> str:
-    """Return what the owner of a port is called: the name of a node or graph, else its class in snake case.
+    """Return what the owner of a port is called: its name in a graph, else its class in snake case.
 
     >>> class CTCDecoder: ...
     >>> label_of(CTCDecoder())
     'ctc_decoder'
     """
-    name = getattr(owner, "name", None)
-    if isinstance(name, str):
-        return name
+    label = getattr(owner, "port_label", None)  # nodes and graphs have names
+    if isinstance(label, str):
+        return label
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(owner).__name__)
     return words.lower().strip("_") or "module"
