@@ -12,9 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nemo_core.plugins import BUILDABLE, Component, PluginInfo, plugins
+
+if TYPE_CHECKING:
+    from nemo_core.config import Recipe
 
 __all__ = ["RULES", "CheckResult", "check_plugin"]
 
