@@ -19,7 +19,7 @@ extensions = [
     "sphinx_copybutton",
     "generate",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "reference/generated"]  # what is generated there is included by other pages
 html_theme = "furo"
 html_title = "nemo"
 html_static_path = ["_static"]
@@ -32,4 +32,5 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 copybutton_exclude = ".linenos, .gp"
 nitpicky = False
-suppress_warnings = ["myst.strikethrough"]
+# ref.python: a type hint such as "MelSpectrogram" names both an element type and a module; both are linked elsewhere.
+suppress_warnings = ["ref.python", "myst.header"]

@@ -13,21 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-GENERATED = Path(__file__).parent / "reference" / "generated"
+REFERENCE = Path(__file__).parent / "reference"
 API_PACKAGES = ("nemo_core", "nemo_asr")
 
 
 def write_pages(app: Any) -> None:
-    GENERATED.mkdir(parents=True, exist_ok=True)
-    for name, lines in {
-        "cli": cli_page(),
-        "hooks": hooks_page(),
-        "components": components_page(),
-        "elements": elements_page(),
-        "api": api_page(),
-    }.items():
+    pages = {
+        "generated/cli": cli_page(),
+        "generated/hooks": hooks_page(),
+        "generated/components": components_page(),
+        "generated/elements": elements_page(),
+        **{f"api/{group}": api_page(group, modules) for group, modules in api_groups().items()},
+    }
+    for name, lines in pages.items():
         text = "\n".join(lines) + "\n"
-        target = GENERATED / f"{name}.md"
+        target = REFERENCE / f"{name}.md"
+        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
 
@@ -54,7 +55,7 @@ def _command(command: Any, context: Any, level: int) -> Iterator[str]:
 def hooks_page() -> Iterator[str]:
     from nemo_core.plugins import hookspecs
 
-    for name, function in inspect.getmembers(hookspecs, inspect.isfunction):
+    for name, _ in inspect.getmembers(hookspecs, inspect.isfunction):
         if name.startswith("nemo_"):
             yield f"```{{eval-rst}}\n.. autofunction:: nemo_core.plugins.hookspecs.{name}\n```\n"
 
@@ -86,12 +87,23 @@ def elements_page() -> Iterator[str]:
     yield from tree(types.ElementType, 0)
 
 
-def api_page() -> Iterator[str]:
+def api_groups() -> dict[str, list[str]]:
+    """Public modules by the sub-package that a reader looks for them in: ``nemo_core.types``, ``nemo_asr.modules``."""
+    groups: dict[str, list[str]] = {}
     for package in API_PACKAGES:
-        yield f"## {package}\n"
         for module in _public_modules(package):
-            yield f"### {module}\n"
-            yield f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```\n"
+            groups.setdefault(".".join(module.split(".")[:2]), []).append(module)
+    return groups
+
+
+def api_page(group: str, modules: list[str]) -> Iterator[str]:
+    yield f"# {group}\n"
+    for module in modules:
+        if module != group:
+            yield f"## {module.removeprefix(group + '.')}\n"
+        # The hooks have a page of their own, which is the one to link to.
+        index = "   :no-index:\n" if module == "nemo_core.plugins.hookspecs" else ""
+        yield f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n{index}```\n"
 
 
 def _public_modules(package: str) -> Iterator[str]:

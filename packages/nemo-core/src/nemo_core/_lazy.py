@@ -23,7 +23,7 @@ def attach(package: str, exports: Mapping[str, str]) -> tuple[Callable[[str], An
         'NemoError'
     """
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> Any:  # noqa: N807 - it becomes the package's own
         module_name = exports.get(name)
         if module_name is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
