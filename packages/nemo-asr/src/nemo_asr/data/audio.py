@@ -82,9 +82,9 @@ def prepare_samples(
     if np.issubdtype(samples.dtype, np.integer):
         samples = samples / -float(np.iinfo(samples.dtype).min)
     samples = np.ascontiguousarray(samples, dtype=np.float32)
-    # The sum is not finite where a sample is not; only then is it worth looking for which one.
-    if not np.isfinite(np.dot(samples, samples)) and not np.isfinite(samples).all():
-        first = int(np.flatnonzero(~np.isfinite(samples))[0])
+    finite = np.isfinite(samples)
+    if not finite.all():
+        first = int(np.argmin(finite))
         raise DataError(f"{name}: sample {first} is {samples[first]}", hint="the file is damaged; write it again")
     if rate != target_rate:
         import soxr

@@ -28,6 +28,7 @@ class SpeechData(DataModule):
         channel: Which channel of files that have several.
         min_duration: Shortest utterance to train on, seconds.
         max_duration: Longest utterance to train on, seconds.
+        resample: If false, a file of another rate is bad audio instead of being resampled.
         on_bad_audio: ``raise`` or ``skip``; see :class:`~nemo_asr.data.speech_dataset.SpeechDataset`.
         batch_size: Most utterances in a batch.
         batch_length: Most padded seconds in a training batch.
@@ -58,6 +59,7 @@ class SpeechData(DataModule):
         channel: int | str | None = None,
         min_duration: float | None = None,
         max_duration: float | None = None,
+        resample: bool = True,
         on_bad_audio: Literal["raise", "skip"] = "raise",
         batch_size: int | None = 16,
         batch_length: float | None = None,
@@ -84,6 +86,7 @@ class SpeechData(DataModule):
         )
         self.sample_rate = sample_rate
         self.channel = channel
+        self.resample = resample
         self.on_bad_audio = on_bad_audio
         self.min_duration, self.max_duration = min_duration, max_duration
         self._splits = {"train": train, "validation": validation, "test": test}
@@ -110,6 +113,7 @@ class SpeechData(DataModule):
             # What is too long to train on still counts in a test.
             min_duration=self.min_duration if training else None,
             max_duration=self.max_duration if training else None,
+            resample=self.resample,
             on_bad_audio=self.on_bad_audio,
         )
 
