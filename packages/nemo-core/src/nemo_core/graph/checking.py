@@ -22,7 +22,7 @@ def make_plan(name: str, wiring: Wiring, inputs: Mapping[str, Port], outputs: Ma
         name: Name of the graph.
         wiring: Its nodes and connections.
         inputs: The inputs it declares.
-        outputs: The outputs it declares; none means all that nothing consumes.
+        outputs: The outputs it declares; none means those of the nodes that feed no other node.
 
     Raises:
         NeuralTypeError: Modules have changed since they were connected, and their types do not fit any more.
@@ -43,7 +43,7 @@ def make_plan(name: str, wiring: Wiring, inputs: Mapping[str, Port], outputs: Ma
         else:
             feeds[port] = ends
             types[port] = ports[str(ends[0].node)][0][port].type
-    outputs = outputs or _unconsumed(ports, wiring)
+    outputs = outputs or _final(ports, wiring)
     if not outputs:
         problems.append("it has no outputs")
     if problems:
@@ -71,10 +71,9 @@ def _open_inputs(ports: _Ports, wiring: Wiring) -> dict[str, list[End]]:
     return found
 
 
-def _unconsumed(ports: _Ports, wiring: Wiring) -> dict[str, End]:
-    consumed = set(wiring.sources.values())
-    ends = [End(node, port) for node, (_, outputs) in ports.items() for port in outputs]
-    ends = [end for end in ends if end not in consumed]
+def _final(ports: _Ports, wiring: Wiring) -> dict[str, End]:
+    feeding = {source.node for source in wiring.sources.values()}
+    ends = [End(node, port) for node, (_, outputs) in ports.items() if node not in feeding for port in outputs]
     names = [end.port for end in ends]
     return {end.port if names.count(end.port) == 1 else f"{end.node}_{end.port}": end for end in ends}
 

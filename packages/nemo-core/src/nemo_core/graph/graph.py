@@ -42,9 +42,9 @@ class NeuralGraph(NeuralModule):
     *Inputs.* :meth:`input` declares one. A mandatory input of a node that nothing is connected to becomes an input of
     the graph under its own name; where two such inputs share a name, :meth:`check` asks for a decision.
 
-    *Outputs.* :meth:`output` declares them. If none is declared, every output of a node that nothing consumes is one,
-    under its own name, preceded by that of its node where two share a name. A call returns the value of a single
-    output, a named tuple of several.
+    *Outputs.* :meth:`output` declares them. If none is declared, they are the outputs of the nodes that feed no other
+    node, under their own names, preceded by that of the node where two share a name. A call returns the value of a
+    single output, a named tuple of several.
 
     *Nodes* are named with :meth:`add`, or after the class of their module when they are first connected. The names
     are the first part of the keys of ``state_dict()``.
@@ -303,7 +303,7 @@ class NeuralGraph(NeuralModule):
 
     @property
     def output_types(self) -> Mapping[str, Declared]:
-        """The outputs of the graph: those declared, else all that nothing consumes."""
+        """The outputs of the graph: those declared, else those of the nodes that feed no other node."""
         return self._ready().output_types
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,6 @@ True
 from __future__ import annotations
 
 import enum
-import functools
 import re
 
 from nemo_core.errors import NeuralTypeError
@@ -124,9 +123,11 @@ class Axis(Value):
             return axis
         if isinstance(axis, AxisKind):
             return cls(axis)
-        if not isinstance(axis, str):
+        match = _AXIS.fullmatch(axis.strip()) if isinstance(axis, str) else None
+        if match is None or bool(match["open"]) != bool(match["close"]):
             raise NeuralTypeError(f"{axis!r} is not an axis", hint="write 'B', 'D:80', 'T:frames', or '[B]' for a list")
-        return _parse(axis)
+        size = match["size"]
+        return cls(match["kind"], int(size) if size is not None and size.isdecimal() else size, bool(match["open"]))
 
     def fits(self, other: Axis) -> bool:
         """Say whether the two can be the same axis: same kind (or any), and no two different lengths."""
@@ -144,12 +145,3 @@ class Axis(Value):
 
     def __repr__(self) -> str:
         return f"Axis({str(self)!r})"
-
-
-@functools.lru_cache(maxsize=1024)  # properties that make their types anew at every call are common
-def _parse(text: str) -> Axis:
-    match = _AXIS.fullmatch(text.strip())
-    if match is None or bool(match["open"]) != bool(match["close"]):
-        raise NeuralTypeError(f"{text!r} is not an axis", hint="write 'B', 'D:80', 'T:frames', or '[B]' for a list")
-    size = match["size"]
-    return Axis(match["kind"], int(size) if size is not None and size.isdecimal() else size, bool(match["open"]))

@@ -23,7 +23,6 @@ class CallCheck:
         "_by_name",
         "_inputs",
         "_mandatory",
-        "_named",
         "_names",
         "_output_names",
         "_outputs",
@@ -64,15 +63,14 @@ class CallCheck:
         self._outputs = tuple(make_check(f"{cls.__name__}.{name}", type) for name, type in outputs)
         lacking = [i for i, check in enumerate(self._outputs) if not check.optional]
         self._mandatory = lacking[-1] + 1 if lacking else 0
-        self._named = any(check.named_sizes() for check in (*checks.values(), *self._outputs))
 
-    def inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], elements: bool) -> Sizes | None:
+    def inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], elements: bool) -> Sizes:
         """Check the arguments of a call; return the named sizes that were met.
 
         Raises:
             NeuralTypeError: A name is unknown, missing or given twice, or a value does not fit its port.
         """
-        sizes: Sizes | None = {} if self._named else None
+        sizes: Sizes = {}
         if not self._inputs:
             return sizes
         positional = self._positional
@@ -94,7 +92,7 @@ class CallCheck:
             self._check_names(args, kwargs)
         return sizes
 
-    def outputs(self, result: Any, sizes: Sizes | None, elements: bool) -> None:
+    def outputs(self, result: Any, sizes: Sizes, elements: bool) -> None:
         """Check what a call returned and write the declared types on it.
 
         Raises:

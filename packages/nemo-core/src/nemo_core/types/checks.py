@@ -12,8 +12,8 @@ from nemo_core.types.neural_type import Declared, NeuralType, accepts, advice, t
 
 __all__ = ["Check", "Sizes", "make_check"]
 
-Sizes = dict[str, tuple[int, str]]
-"""Named sizes met during one call: name -> (length, the port and axis that had it first)."""
+Sizes = dict[str, tuple[int, str, int]]
+"""Named sizes met during one call: name -> (length, port and axis that had it first)."""
 
 
 class Check:
@@ -32,12 +32,12 @@ class Check:
         self.declared = declared
         self.optional = optional
 
-    def __call__(self, value: Any, sizes: Sizes | None, elements: bool, tag: bool) -> None:
+    def __call__(self, value: Any, sizes: Sizes, elements: bool, tag: bool) -> None:
         """Check a value.
 
         Args:
             value: What was given or returned.
-            sizes: Named sizes met so far in the call, added to here; ``None`` where no port of the call has any.
+            sizes: Named sizes met so far in the call, added to here.
             elements: Whether element types are compared.
             tag: Whether the declared type and the port are written on each tensor: what comes out of a module carries
                 its type to the next.
@@ -45,10 +45,6 @@ class Check:
         Raises:
             NeuralTypeError: The value does not fit.
         """
-        raise NotImplementedError
-
-    def named_sizes(self) -> bool:
-        """Say whether any axis has a named size."""
         raise NotImplementedError
 
     def fail(self, given: str, hint: str | None = None) -> NoReturn:
@@ -59,7 +55,7 @@ class Check:
 class TensorCheck(Check):
     """Check of a tensor (anything with ``ndim`` and ``shape``), or of any value where the axes are left open."""
 
-    __slots__ = ("fixed", "named", "rank", "type")
+    __slots__ = ("fixed", "named", "rank", "sized", "type")
 
     def __init__(self, port: str, type: NeuralType, optional: bool) -> None:
         super().__init__(port, type, optional)
@@ -68,8 +64,9 @@ class TensorCheck(Check):
         axes = list(enumerate(type.axes or ()))
         self.fixed = tuple((i, axis.size) for i, axis in axes if isinstance(axis.size, int))
         self.named = tuple((i, axis.size) for i, axis in axes if isinstance(axis.size, str))
+        self.sized = bool(self.fixed or self.named)
 
-    def __call__(self, value: Any, sizes: Sizes | None, elements: bool, tag: bool) -> None:
+    def __call__(self, value: Any, sizes: Sizes, elements: bool, tag: bool) -> None:
         rank = self.rank
         if rank is not None:
             try:
@@ -78,13 +75,13 @@ class TensorCheck(Check):
                 return self._check_other(value)
             if not same_rank:
                 self._fail_shape(value)
-            if self.fixed:
+            if self.sized:
                 shape = value.shape
                 for axis, size in self.fixed:
                     if shape[axis] != size:
                         self._fail_shape(value)
-            if self.named and sizes is not None:
-                self._check_named(value, sizes)
+                if self.named:
+                    self._check_named(value, shape, sizes)
         type = self.type
         known = getattr(value, "neural_type", None)
         if known is not None and known is not type:
@@ -109,12 +106,16 @@ class TensorCheck(Check):
             return
         self.fail(_describe(value), "give a tensor")
 
-    def _check_named(self, value: Any, sizes: Sizes) -> None:
+    def _check_named(self, value: Any, shape: Any, sizes: Sizes) -> None:
         for axis, name in self.named:
-            length = int(value.shape[axis])
-            known, where = sizes.setdefault(name, (length, f"{self.port} axis {axis}"))
-            if known != length:
-                self.fail(_describe(value), f"size {name!r} is {length} at axis {axis}, but {known} at {where}")
+            length = shape[axis]
+            if name not in sizes:
+                sizes[name] = (length, self.port, axis)
+            elif sizes[name][0] != length:
+                known, port, where = sizes[name]
+                self.fail(
+                    _describe(value), f"size {name!r} is {length} at axis {axis}, but {known} at {port} axis {where}"
+                )
 
     def _fail_shape(self, value: Any) -> NoReturn:
         shape = tuple(value.shape)
@@ -134,9 +135,6 @@ class TensorCheck(Check):
             hint = advice(self.type, tag) or hint
         self.fail(_describe(value), hint)
 
-    def named_sizes(self) -> bool:
-        return bool(self.named)
-
 
 class ListCheck(Check):
     """Check of a list or tuple of any length."""
@@ -147,16 +145,13 @@ class ListCheck(Check):
         super().__init__(port, declared, optional)
         self.item = item
 
-    def __call__(self, value: Any, sizes: Sizes | None, elements: bool, tag: bool) -> None:
+    def __call__(self, value: Any, sizes: Sizes, elements: bool, tag: bool) -> None:
         if not isinstance(value, list | tuple):
             if value is None and self.optional:
                 return
             self.fail(_describe(value), "give a list of tensors")
         for item in value:
             self.item(item, sizes, elements, tag)
-
-    def named_sizes(self) -> bool:
-        return self.item.named_sizes()
 
 
 class TupleCheck(Check):
@@ -168,7 +163,7 @@ class TupleCheck(Check):
         super().__init__(port, declared, optional)
         self.items = items
 
-    def __call__(self, value: Any, sizes: Sizes | None, elements: bool, tag: bool) -> None:
+    def __call__(self, value: Any, sizes: Sizes, elements: bool, tag: bool) -> None:
         if not isinstance(value, list | tuple):
             if value is None and self.optional:
                 return
@@ -177,9 +172,6 @@ class TupleCheck(Check):
             self.fail(_describe(value), f"it has {len(value)} items, wanted {len(self.items)}")
         for check, item in zip(self.items, value, strict=True):
             check(item, sizes, elements, tag)
-
-    def named_sizes(self) -> bool:
-        return any(item.named_sizes() for item in self.items)
 
 
 def make_check(port: str, declared: Declared, optional: bool | None = None) -> Check:

@@ -112,6 +112,9 @@ class ElementType(Value):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         names = self._fields
+        if not names and not args and not kwargs:
+            self._freeze()
+            return
         unknown = [name for name in kwargs if name not in names]
         if len(args) > len(names) or unknown or set(names[: len(args)]) & set(kwargs):
             given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import TypeAlias
 
 from nemo_core.errors import NeuralTypeError
@@ -58,13 +59,12 @@ class NeuralType(Value):
             raise NeuralTypeError(
                 f"{element!r} is not an element type", hint="use one of nemo_core.types, or a subclass"
             )
-        known = None if axes is None else tuple(Axis.of(axis) for axis in axes)
-        for before, after in zip(known or (), (known or ())[1:], strict=False):
-            if after.is_list and not before.is_list:
-                raise NeuralTypeError(
-                    f"list axis {after} follows tensor axis {before} in ({', '.join(map(str, known or ()))})",
-                    hint="a tensor cannot hold lists: put the list axes first",
-                )
+        try:
+            known = None if axes is None else _read_axes(tuple(axes))
+        except TypeError as error:
+            if isinstance(error, NeuralTypeError):
+                raise
+            raise NeuralTypeError(f"axes {axes!r} are no axes", hint="write a tuple such as ('B', 'D', 'T')") from None
         self._freeze(axes=known, element=element, optional=bool(optional))
 
     @property
@@ -148,6 +148,18 @@ def compare(first: Declared | None, second: Declared | None) -> Comparison:
 def accepts(declared: Declared | None, given: Declared | None) -> bool:
     """Say whether a value of type ``given`` may be used where ``declared`` is asked for."""
     return compare(declared, given) in (Comparison.SAME, Comparison.GREATER, Comparison.UNCHECKED)
+
+
+@functools.lru_cache(maxsize=1024)  # properties that make their types anew at every call are common
+def _read_axes(axes: tuple[Axis | AxisKind | str, ...]) -> tuple[Axis, ...]:
+    known = tuple(Axis.of(axis) for axis in axes)
+    for before, after in pairwise(known):
+        if after.is_list and not before.is_list:
+            raise NeuralTypeError(
+                f"list axis {after} follows tensor axis {before} in ({', '.join(map(str, known))})",
+                hint="a tensor cannot hold lists: put the list axes first",
+            )
+    return known
 
 
 @functools.lru_cache(maxsize=4096)
