@@ -91,9 +91,13 @@ FILES = {
     """,
     "studio/conf/studio/needs_data.yaml": """
         # @package _global_
-        defaults: [tiny, _self_]
+        defaults: [/nemo/base, _self_]
         name: needs_data
-        data: {train: ???}
+        model: {_target_: torch.nn.Identity}
+        data:
+          _target_: studio.Data
+          train: ???
+        optim: {name: sgd, lr: 0.1}
     """,
     "studio/conf/studio/size/big.yaml": """
         # @package _global_

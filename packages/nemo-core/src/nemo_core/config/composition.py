@@ -10,12 +10,13 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nemo_core.config.overrides import judge, parse_overrides
+from nemo_core.config.overrides import is_sweep, judge, parse_overrides
 from nemo_core.config.problems import Problem, raise_problems
 from nemo_core.config.recipes import Recipe, find_recipe, search_path
 from nemo_core.config.schema import RecipeConfig
@@ -60,17 +61,13 @@ def compose(
     found = find_recipe(recipe, config_dirs=config_dirs, registry=registry)
     folders = search_path(found, config_dirs=config_dirs, registry=registry)
     lines, problems = prepare(found, overrides, folders, registry)
-    parsed, _ = parse_overrides(lines)
-    single = [override for override in parsed if not override.is_sweep_override()]
-    problems += [
-        Problem(override.key_or_group, "is given several values", "add --multirun to run with each")
-        for override in parsed
-        if override.is_sweep_override()
-    ]
-    config = fill_in(run_hydra(found, [str(override.input_line) for override in single], folders), found)
+    single = [line for line in lines if not is_sweep(line)]
+    for override in parse_overrides([line for line in lines if is_sweep(line)])[0]:
+        problems.append(Problem(override.key_or_group, "is given several values", "add --multirun to run with each"))
+    config = fill_in(run_hydra(found, single, folders), found)
     if validate:
-        mistakes = _validated(config, registry)
-        problems += point_at_lines(mistakes, found.path, folders, [override.key_or_group for override in single])
+        typed = [override.key_or_group for override in parse_overrides(single)[0]]
+        problems += point_at_lines(_validated(config, registry), found.path, folders, typed)
     raise_problems(problems, found.name)
     return config
 
@@ -80,20 +77,24 @@ def prepare(
 ) -> tuple[list[str], list[Problem]]:
     """Return the overrides as Hydra is to have them, and what is wrong with those left out."""
     parsed, problems = parse_overrides(overrides)
-    groups = [override for override in parsed if _is_groups(override, folders)]
-    values = [override for override in parsed if override not in groups]
-    lines = [str(override.input_line) for override in groups]
+    # Hydra's own come first, and what may be named, since these decide what the others are compared with.
+    early, values = [], []
+    for override in parsed:
+        if override.key_or_group == "trust":
+            early.append(f"++{str(override.input_line).lstrip('+')}")
+        elif _is_groups(override, folders):
+            early.append(str(override.input_line))
+        else:
+            values.append(override)
     if not values:
-        return lines, problems
-    base = _filled(
-        run_hydra(recipe, [str(each.input_line) for each in groups if not each.is_sweep_override()], folders)
-    )
+        return early, problems
+    base = _filled(run_hydra(recipe, [line for line in early if not is_sweep(line)], folders))
     try:
         trust = trust_of(base)
     except ConfigError:
         trust = Trust.user()  # validation tells what is wrong with the list
     judged = judge(values, base, trust, registry)
-    return lines + judged.accepted, problems + judged.problems
+    return early + judged.accepted, problems + judged.problems
 
 
 def run_hydra(recipe: Recipe, overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
@@ -103,16 +104,22 @@ def run_hydra(recipe: Recipe, overrides: Sequence[str], folders: Sequence[Path])
         ConfigError: Hydra or YAML cannot make sense of the files or overrides.
     """
     with _HYDRA_IS_ONE:
+        outer = GlobalHydra.instance().hydra  # set where a Hydra application calls us
+        GlobalHydra.instance().clear()
         try:
             with initialize_config_dir(str(recipe.folder), job_name="nemo", version_base="1.3"):
                 name = recipe.path.relative_to(recipe.folder).as_posix()
                 return hydra_compose(name, overrides=[*overrides, search_path_override(folders)])
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(f"{recipe.name} cannot be composed: {_first(error)}") from error
+        except RecursionError as error:
+            raise ConfigError(f"{recipe.name} cannot be composed: it refers to itself") from error
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{mark.name}:{mark.line + 1}" if mark else str(recipe.path)
             raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+        finally:
+            GlobalHydra.instance().hydra = outer
 
 
 def search_path_override(folders: Sequence[Path]) -> str:

@@ -27,7 +27,7 @@ from nemo_core.errors import ConfigError
 from nemo_core.plugins import Registry
 from nemo_core.plugins.nearest import nearest
 
-__all__ = ["Judged", "judge", "parse_overrides"]
+__all__ = ["Judged", "is_sweep", "judge", "parse_overrides"]
 
 
 @dataclass
@@ -60,6 +60,16 @@ def parse_overrides(lines: Sequence[str]) -> tuple[list[Override], list[Problem]
             hint = None if "=" in line or line.startswith("~") else "write key=value"
             problems.append(Problem(line, f"is no override: {text}", hint))
     return parsed, problems
+
+
+def is_sweep(line: str) -> bool:
+    """Whether a well-formed override gives several values.
+
+    >>> is_sweep("optim.lr=0.1,0.2"), is_sweep("optim.betas=[0.9,0.99]")
+    (True, False)
+    """
+    parsed, _ = parse_overrides([line])
+    return any(override.is_sweep_override() for override in parsed)
 
 
 def judge(overrides: Sequence[Override], config: DictConfig, trust: Trust, registry: Registry) -> Judged:

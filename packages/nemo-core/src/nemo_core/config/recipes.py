@@ -48,15 +48,13 @@ class Recipe:
 def list_recipes(*, registry: Registry | None = None) -> list[Recipe]:
     """Return all recipes of the installed plugins, by name.
 
-    A file counts as a recipe if it has a ``model`` or a ``recipe`` section; others are parts for recipes to include.
+    Every file of a registered folder is one, except those whose name begins with an underscore: parts to include.
     """
     found: dict[str, Recipe] = {}
     for package, prefix, folder in _packages(registry):
         for path in sorted((folder / prefix).glob("*.yaml")):
-            content = _read(path)
-            if "model" in content or "recipe" in content:
-                about = content.get("recipe")
-                about = dict(about) if isinstance(about, Mapping) else {}
+            if not path.stem.startswith("_"):
+                about = dict(_about(path))
                 name = f"{prefix}/{path.stem}"
                 found[name] = Recipe(name, package, str(about.pop("summary", "")), path, about, folder)
     return [found[name] for name in sorted(found)]
@@ -120,9 +118,11 @@ def _names(registry: Registry | None) -> list[str]:
     return [recipe.name for recipe in list_recipes(registry=registry)]
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _about(path: Path) -> Mapping[str, Any]:
+    """Return the ``recipe:`` section of a file."""
     try:
         content = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError):
         return {}  # composing it says what is wrong with it; a list of the others must not suffer
-    return content if isinstance(content, Mapping) else {}
+    about = content.get("recipe") if isinstance(content, Mapping) else None
+    return about if isinstance(about, Mapping) else {}

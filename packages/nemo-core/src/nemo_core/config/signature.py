@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 from nemo_core.config.annotations import parse
 from nemo_core.config.static import Definition
@@ -131,8 +132,9 @@ def _passed_to_super(node: ast.FunctionDef) -> tuple[int, frozenset[str]] | None
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
             spread = [each for each in call.keywords if each.arg is None]
             handed_on = [each for each in spread if ast.unparse(each.value) == node.args.kwarg.arg]
-            if handed_on and not any(isinstance(each, ast.Starred) for each in call.args):
-                return len(call.args), frozenset(each.arg for each in call.keywords if each.arg)
+            if handed_on:
+                positional = list(takewhile(lambda each: not isinstance(each, ast.Starred), call.args))
+                return len(positional), frozenset(each.arg for each in call.keywords if each.arg)
     return None
 
 

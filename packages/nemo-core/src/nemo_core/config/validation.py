@@ -147,7 +147,11 @@ class _Walk:
                 known = set(shape.parameters) - set(tree)
                 yield Problem(where, f"{shape.what} takes no {key}", suggest(key, known))
                 meant.update(nearest(key, known, 1))
-            wrong = misfit(parameter, value) if parameter and not _unknown(value) else None
+            wrong = None
+            if parameter is not None and not _unknown(value):
+                wrong = misfit(parameter, value)
+                if key in shape.sections and not isinstance(value, dict) and not (value is None and parameter.nullable):
+                    wrong = f"is a section with keys of its own, not {value!r}"
             if wrong:
                 yield Problem(where, wrong)
             else:
