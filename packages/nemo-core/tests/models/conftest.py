@@ -45,3 +45,36 @@ def small(tmp_path):
 @pytest.fixture
 def archive(small, tmp_path):
     return small.save(tmp_path / "model.nemo")
+
+
+PLUGIN = """
+from nemo_core.plugins import hookimpl
+
+@hookimpl
+def nemo_components(registry):
+    nvidias = ("nemo.collections.asr.models.DemoModel",)
+    registry.model("demo.FromNvidia", "archive_support:FromNvidia", aliases=nvidias)
+    registry.model("demo.Small", "archive_support:Small")
+    registry.module("demo.Part", "archive_support:Part")
+    registry.tokenizer("demo.Vocabulary", "archive_support:Vocabulary")
+    registry.pretrained("demo.tiny", location={location!r}, summary="A demo", license="MIT", languages=("en", "de-CH"))
+"""
+
+
+@pytest.fixture
+def demo_plugin(tmp_path, monkeypatch):
+    """A real plugin, found by its entry point, that registers the classes of archive_support."""
+    from nemo_core.plugins import plugins
+
+    site = tmp_path / "site"
+    info = site / "nemo_demo-1.0.dist-info"
+    info.mkdir(parents=True)
+    published = tmp_path / "published.nemo"
+    (site / "nemo_demo_plugin.py").write_text(PLUGIN.format(location=str(published)))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nemo-demo\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nemo.plugins]\ndemo = nemo_demo_plugin\n")
+    monkeypatch.syspath_prepend(site)
+    plugins.cache_clear()
+    yield published
+    plugins.cache_clear()
+    sys.modules.pop("nemo_demo_plugin", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from nemo_core.models.archive import Archive
 from nemo_core.models.catalogue import locate
 from nemo_core.models.report import LoadReport
 from nemo_core.models.restore import archive_state
+from nemo_core.models.safe_tar import mapped
 from nemo_core.models.weights import load_into, read_checkpoint, read_safetensors
 from nemo_core.plugins.nearest import did_you_mean
 
@@ -139,25 +139,18 @@ def _check_patterns(source: InitSource, state: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _state(path: Path, model: torch.nn.Module) -> Iterator[dict[str, Any]]:
     """Yield the weights in a file, under the model's names; valid inside the block."""
-    head = b""
-    if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(2)
-    if path.suffix == ".safetensors" or head == b"PK":
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
-            view = memoryview(mapped)
-            if head == b"PK":
-                content = read_checkpoint(view, str(path))
-                nested = content.get("state_dict", content)
-                if not isinstance(nested, Mapping):
-                    raise ArchiveError(f"{path} holds no state dict")
-                state = dict(nested)
-            else:
-                state = read_safetensors(view, str(path))
-            # Tensors over the mapping keep it open, which closing it would call an error.
-            yield {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in state.items()}
-            del state, view
-        return
+    with mapped(path) as view:
+        head = bytes(view[:2])
+        if path.suffix == ".safetensors":
+            yield read_safetensors(view, str(path))
+            return
+        if head == b"PK" or head[:1] == b"\x80":  # torch.save's zip, and its older form: bare pickles
+            content = read_checkpoint(view, str(path))
+            state = content.get("state_dict", content)
+            if not isinstance(state, Mapping):
+                raise ArchiveError(f"{path} holds no state dict")
+            yield dict(state)
+            return
     with Archive(path) as archive:
         archive.verify()
         yield archive_state(archive, model)

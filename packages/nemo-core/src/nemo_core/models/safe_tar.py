@@ -20,14 +20,14 @@ import stat
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from nemo_core.errors import ArchiveError, UnsafeArchiveError
 
-__all__ = ["Limits", "Member", "SafeTar", "sha256"]
+__all__ = ["Limits", "Member", "SafeTar", "mapped", "sha256"]
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 1 << 20
@@ -236,6 +236,22 @@ class SafeTar:
             if head.startswith(magic):
                 return what
         return "a model archive is an uncompressed tar file; fetch or copy it again"
+
+
+@contextlib.contextmanager
+def mapped(path: str | Path) -> Iterator[memoryview]:
+    """Yield the bytes of a file, mapped and not copied; changes to them stay private.
+
+    Raises:
+        ArchiveError: There is no such file, or it is none with bytes in it.
+    """
+    with _open_regular(Path(path)) as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    try:
+        yield memoryview(mapping)
+    finally:
+        with contextlib.suppress(BufferError):  # someone holds a view: the mapping goes when the last one does
+            mapping.close()
 
 
 def sha256(content: bytes | memoryview) -> str:

@@ -7,6 +7,7 @@ import itertools
 import math
 import pickle
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,9 @@ def load_into(
         for name, value in taken.items()
         if isinstance(own.get(name), torch.Tensor) and own[name].shape != value.shape
     }
-    taken = {name: value for name, value in taken.items() if name not in mismatched}
+    taken = OrderedDict((name, value) for name, value in taken.items() if name not in mismatched)
+    # Without the versions of the modules' layouts, some (batch norm) invent what is missing instead of reporting it.
+    taken._metadata = getattr(own, "_metadata", None)  # type: ignore[attr-defined]
     if keep_dtype:
         _adopt_dtypes(model, taken)
     try:

@@ -62,3 +62,22 @@ class Free(Model):
         for index, (shape, dtype) in enumerate(weights):
             self.names.append(f"w{index}")
             self.register_buffer(f"w{index}", torch.zeros(list(shape), dtype=getattr(torch, dtype)))
+
+
+class FromNvidia(Model):
+    """Stands in for a class of NVIDIA's, whose archives it reads."""
+
+    def __init__(self, size, rate, vocabulary=None):
+        super().__init__()
+        self.rate, self.vocabulary = rate, vocabulary
+        self.w0 = torch.nn.Parameter(torch.zeros(size))
+
+    @classmethod
+    def from_nvidia(cls, config, artifacts):
+        file = config["tokenizer"]["path"]
+        assert file == str(artifacts["0123_vocab.txt"])
+        vocabulary = {"_target_": "demo.Vocabulary", "path": file}
+        return {"size": config["size"], "rate": config["copied"], "vocabulary": vocabulary}
+
+    def nvidia_weights(self, state):
+        return {name.removeprefix("theirs."): value for name, value in state.items()}
