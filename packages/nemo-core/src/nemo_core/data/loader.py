@@ -35,16 +35,11 @@ class _Items(Dataset[Any]):
 
 
 class _Batches(Sampler[list[Key]]):
-    """Keys of each batch, from (epoch, batch) to the end of the epoch; Lightning calls :meth:`set_epoch`."""
+    """Keys of each batch, from (epoch, start) to the end of the epoch."""
 
-    def __init__(self, order: BatchOrder, epoch: int) -> None:
+    def __init__(self, order: BatchOrder) -> None:
         self.order = order
-        self.epoch = epoch
-        self.start = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch, self.start = epoch, 0
+        self.epoch = self.start = 0
 
     def __len__(self) -> int:
         return len(self.order)
@@ -58,15 +53,16 @@ class _Batches(Sampler[list[Key]]):
 class ResumableLoader(DataLoader[Any]):
     """Batches of a data set in the order of a :class:`BatchOrder`, from any (epoch, batch) on.
 
-    What is saved is the position of the *trainer*, never that of the loader, which has fetched ahead. Neither the
-    number of workers nor how far they prefetch changes what is read.
+    Where to start is asked when the first batch of an epoch is fetched, and it is the *trainer* that is asked: the
+    loader itself has fetched ahead, and is set up before a checkpoint is read. Neither the number of workers nor how
+    far they prefetch changes what is read.
 
     Args:
         dataset: Map-style. If it has ``sample(index, rng)``, that is called when ``random``; else ``dataset[index]``.
         order: Which items form which batch.
         collate: Makes a batch of a list of items.
-        position: Returns (epoch, batches done in it) of the trainer; needed by :meth:`state_dict` alone.
-        epoch: Where to start.
+        position: Returns the epoch and how many of its batches are done. Without it, that is what
+            :meth:`load_state_dict` says, and the first epoch to begin with.
         random: Training: items may be drawn with a random generator, which is a function of (seed, epoch, index).
         num_workers: Number of processes that load; 0: the main process does.
         prefetch: Batches that each worker fetches ahead.
@@ -86,7 +82,6 @@ class ResumableLoader(DataLoader[Any]):
         collate: Callable[[list[Any]], Any],
         *,
         position: Callable[[], tuple[int, int]] | None = None,
-        epoch: int = 0,
         random: bool = False,
         num_workers: int = 0,
         prefetch: int = 2,
@@ -94,7 +89,7 @@ class ResumableLoader(DataLoader[Any]):
     ) -> None:
         super().__init__(
             _Items(dataset, order.seed, random),
-            batch_sampler=_Batches(order, epoch),
+            batch_sampler=_Batches(order),
             collate_fn=collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
@@ -105,17 +100,19 @@ class ResumableLoader(DataLoader[Any]):
             generator=torch.Generator().manual_seed(order.seed),
         )
         self._position = position
+        self._start = (0, 0)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield the batches that are left of the present epoch."""
+        assert isinstance(self.batch_sampler, _Batches)
+        self.batch_sampler.epoch, self.batch_sampler.start = self._position() if self._position else self._start
+        yield from super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position of the trainer; Lightning puts it into the checkpoint."""
-        epoch, batch = self._position() if self._position is not None else (self._batches.epoch, self._batches.start)
+        """Return where the trainer is."""
+        epoch, batch = self._position() if self._position else self._start
         return {"epoch": epoch, "batch": batch}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Start the next iteration at ``state``."""
-        self._batches.epoch, self._batches.start = state["epoch"], state["batch"]
-
-    @property
-    def _batches(self) -> _Batches:
-        assert isinstance(self.batch_sampler, _Batches)
-        return self.batch_sampler
+        """Start the next iteration at ``state``, unless there is a trainer that knows better."""
+        self._start = state["epoch"], state["batch"]

@@ -23,15 +23,14 @@ class Telemetry(Callback):
         self.seconds = 0.0  # in the training loop of this process
         self.steps = 0
         self._since = (0.0, 0)
-        self._logged = -1
         self._mark = time.perf_counter()
         self._lr = 0.0
-        self._step = 0
+        self._first = self._seen = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._mark = time.perf_counter()
-        self._step = trainer.global_step
+        self._first = self._seen = trainer.global_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
@@ -51,11 +50,12 @@ class Telemetry(Callback):
         """Log, every ``every`` steps."""
         now = time.perf_counter()
         self.seconds, self._mark = self.seconds + now - self._mark, now
-        self.steps = trainer.global_step - self._step
         step = trainer.global_step
-        if step == self._logged or (step - 1) % self.every:
+        if step == self._seen:
+            return  # gradients were accumulated, and no step made
+        self._seen, self.steps = step, step - self._first
+        if (step - 1) % self.every:
             return
-        self._logged = step
         metrics = {"lr": self._lr}
         seconds, steps = self.seconds - self._since[0], self.steps - self._since[1]
         if self.timing and steps:

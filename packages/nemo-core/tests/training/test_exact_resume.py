@@ -1,0 +1,92 @@
+"""Killed at any moment and started again, a run ends bit by bit as one that was never killed."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+BATCHES = 3 * 10  # three epochs of 40 items in batches of 4
+
+
+@pytest.fixture
+def make(recipe):
+    """A run with all that has a state: dropout, batch norm, averaging, a schedule, accumulation, validation in between."""
+
+    def config(**changes):
+        return recipe(
+            data={"num_workers": changes.get("num_workers", 0), "buckets": 2},
+            optim={"scheduler": {"name": "CosineAnnealing", "warmup_steps": 4, "min_lr": 1e-4}},
+            trainer={"max_epochs": 3, "accumulate_grad_batches": 2, "val_check_interval": 4, "log_every_n_steps": 1},
+            experiment={
+                "ema": {"enable": True, "decay": 0.9},
+                "checkpoint": {"every_n_steps": 2, "keep_best": 2},
+                "archive": False,
+            },
+        )
+
+    return config
+
+
+def the_run(config: dict) -> Path:
+    folders = [path for path in Path(config["experiment"]["dir"], "tiny").glob("v*")]
+    assert [path.name for path in folders] == ["v1"], "the run was not gone on with in its own folder"
+    return folders[0]
+
+
+def load(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def assert_same(one, other, where: str = "") -> None:
+    assert type(one) is type(other), where
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), where
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{where}/{index}")
+    else:
+        assert one == other, where
+
+
+def state(folder: Path) -> dict:
+    checkpoint = load(folder / "checkpoints" / "last.ckpt")
+    return {key: value for key, value in checkpoint.items() if key not in ("loops",)}
+
+
+def metrics(folder: Path) -> list[str]:
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    column = lines[0].split(",").index("step_seconds")
+    return sorted(",".join(cell for index, cell in enumerate(line.split(",")) if index != column) for line in lines)
+
+
+@pytest.mark.parametrize(("num_workers", "seed"), [(0, 1), (0, 2), (0, 3), (2, 4), (2, 5)])
+def test_killed_at_random_steps(make, processes, tmp_path, num_workers, seed):
+    reference, config = make(num_workers=0), make(num_workers=num_workers)
+    reference["experiment"]["dir"] = str(tmp_path / "reference")
+    assert processes.run(reference, TINY_RECORD=str(tmp_path / "reference.txt")) == 0
+
+    kills = sorted(random.Random(seed).sample(range(BATCHES), 2))
+    for batch in kills:
+        code = processes.run(config, TINY_DIE=f"{batch}:SIGKILL", TINY_RECORD=str(tmp_path / f"killed{batch}.txt"))
+        assert code == -signal.SIGKILL
+    assert processes.run(config, TINY_RECORD=str(tmp_path / "resumed.txt")) == 0
+
+    assert_same(state(the_run(reference)), state(the_run(config)))
+    assert metrics(the_run(reference)) == metrics(the_run(config))
+    best = {path.name for path in (the_run(reference) / "checkpoints").glob("best-*")}
+    assert best == {path.name for path in (the_run(config) / "checkpoints").glob("best-*")}
+    assert len(best) == 2
+    seen = (tmp_path / "reference.txt.0").read_text().splitlines()
+    resumed = (tmp_path / "resumed.txt.0").read_text().splitlines()
+    assert len(seen) == BATCHES
+    assert seen[BATCHES - len(resumed) :] == resumed  # the same batches, and none that was done before the checkpoint
+    assert BATCHES - len(resumed) >= kills[-1] - 4
