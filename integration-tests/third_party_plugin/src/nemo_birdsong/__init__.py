@@ -1,0 +1,3 @@
+"""Tell birds by their songs."""
+
+__version__ = "0.3.0"
