@@ -95,8 +95,7 @@ def test_a_missing_value_and_a_missing_argument(studio):
     ]
     assert compose("studio/needs_data", ["data.train=x"], registry=studio.registry).data.train == "x"
     assert mistakes(studio, ["~model.encoder.n_layers"]) == [
-        f"{studio.folder}/studio/conf/studio/tiny.yaml:8: model.encoder.n_layers: studio.Encoder needs it, "
-        "and it is not given"
+        "model.encoder.n_layers: studio.Encoder needs it, and it is not given"
     ]
 
 

@@ -94,7 +94,13 @@ def prepare(
     except ConfigError:
         trust = Trust.user()  # validation tells what is wrong with the list
     judged = judge(values, base, trust, registry)
-    return early + judged.accepted, problems + judged.problems
+    typed = [str(override.input_line).lstrip("+") for override in parsed]
+    lines = sorted(early + judged.accepted, key=lambda line: _index(typed, line.lstrip("+")))
+    return lines, problems + judged.problems
+
+
+def _index(items: Sequence[str], item: str) -> int:
+    return items.index(item) if item in items else len(items)
 
 
 def run_hydra(recipe: Recipe, overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:

@@ -8,7 +8,7 @@ that the schema or the constructor of a component knows needs no ``+``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,17 +86,7 @@ def judge(overrides: Sequence[Override], config: DictConfig, trust: Trust, regis
     # Which keys a component takes depends on which component it is: those that choose one come first.
     for override in sorted(overrides, key=lambda each: not each.key_or_group.endswith(("._target_", ".name"))):
         _Judge(config, trust, registry, judged).override(override)
-    judged.accepted.sort(key=_position(overrides))
     return judged
-
-
-def _position(overrides: Sequence[Override]) -> Callable[[str], int]:
-    order = {_bare(override.input_line or ""): index for index, override in enumerate(overrides)}
-    return lambda line: order.get(_bare(line), len(order))
-
-
-def _bare(line: str) -> str:
-    return line.lstrip("+~")
 
 
 class _Judge:
@@ -167,7 +157,7 @@ class _Judge:
         path = ".".join([*found, key])
         meant = nearest(key, known, 1)
         owner = shape.what if shape else ".".join(found)
-        hint = suggest(key, known)
+        hint = suggest(key, known - {"_target_", "_args_"})
         if not meant and line and (shape is None or shape.open):
             hint = f"{hint}; to add it, write +{line.lstrip('+')}"
         self.judged.problems.append(Problem(path, f"{owner} has no {key}", hint))
@@ -176,8 +166,7 @@ class _Judge:
     @staticmethod
     def _known(node: Any, shape: Shape | None) -> set[str]:
         known = {str(key) for key in node} if isinstance(node, DictConfig) else set()
-        known |= set(shape.parameters) if shape else set()
-        return known | ({"_target_"} if "_target_" in known else set())
+        return known | (set(shape.parameters) if shape else set())
 
 
 def _child(node: Any, key: str) -> Any:

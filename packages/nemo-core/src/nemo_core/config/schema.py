@@ -6,7 +6,7 @@ These are what a recipe is checked against and where its defaults come from; wha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from omegaconf import MISSING
 
@@ -37,8 +37,8 @@ class RecipeInfo:
 class TrainerConfig:
     """How the training loop runs; most keys are Lightning's own."""
 
-    accelerator: str = "auto"  # auto, cpu, gpu
-    devices: Any = 1  # processes on this machine: a number, or auto for all that the accelerator has
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"
+    devices: int | str = 1  # processes on this machine: a number, or auto for all that the accelerator has
     num_nodes: int = 1
     strategy: Any = "auto"  # auto, ddp, ddp_find_unused, fsdp2, or a node with a _target_
     precision: str = "fp32"  # fp32, tf32, fp16, bf16, fp8
@@ -48,21 +48,21 @@ class TrainerConfig:
     min_steps: int | None = None
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
-    gradient_clip_algorithm: str = "norm"  # norm, value
-    val_check_interval: Any = None  # a number of batches, or a part (0.5) of an epoch
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    val_check_interval: int | float | None = None  # a number of batches, or a part (0.5) of an epoch
     check_val_every_n_epoch: int | None = 1
     num_sanity_val_steps: int = 0
-    limit_train_batches: Any = None
-    limit_val_batches: Any = None
-    limit_test_batches: Any = None
-    overfit_batches: Any = 0.0
-    fast_dev_run: Any = False
+    limit_train_batches: int | float | None = None  # a number of batches, or a part of an epoch
+    limit_val_batches: int | float | None = None
+    limit_test_batches: int | float | None = None
+    overfit_batches: int | float = 0.0
+    fast_dev_run: bool | int = False
     log_every_n_steps: int = 10
-    deterministic: Any = None
+    deterministic: bool | Literal["warn"] | None = None
     benchmark: bool | None = None
     detect_anomaly: bool = False
     sync_batchnorm: bool = False
-    profiler: str | None = None  # simple, advanced, pytorch
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None
     enable_progress_bar: bool = True
     enable_model_summary: bool = True
     callbacks: list[Any] = field(default_factory=list)  # nodes with a _target_
@@ -109,13 +109,13 @@ class ExperimentConfig:
     version: str | None = None  # v1, v2, ... if not given
     resume: str = "auto"  # auto: go on with the latest unfinished run of this configuration; never; or a checkpoint
     monitor: str | None = None  # the metric that says which weights are best; val_loss, if it is logged
-    mode: str = "min"  # min, max
+    mode: Literal["min", "max"] = "min"
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     max_time: str | None = None  # [days:]hours:minutes:seconds of this run; then it is saved and stops
     preemption: bool = True  # on SIGTERM or SIGUSR1 save and stop
-    nan: str = "stop"  # when a gradient or loss is not finite: stop, or skip the step
+    nan: Literal["stop", "skip"] = "stop"  # when a gradient or loss is not finite: stop, or skip the step
     max_skipped_steps: int = 10  # in a row; more are an error
     step_timing: bool = True
     curve: bool = True  # draw curve.png
@@ -123,7 +123,7 @@ class ExperimentConfig:
     csv: bool = True
     loggers: list[Any] = field(default_factory=list)  # further Lightning loggers, nodes with a _target_
     test: bool = True  # after training, if there is a test set
-    weights: str = "best"  # which weights are tested and archived: best, last
+    weights: Literal["best", "last"] = "best"  # which weights are tested and archived
     archive: bool = True  # write model.nemo
 
 
@@ -134,7 +134,7 @@ class SchedulerConfig:
     component: ClassVar[str] = "scheduler"  # the kind of component that `name` names
 
     name: str = MISSING
-    interval: str | None = None  # step, epoch; what suits the scheduler if not given
+    interval: Literal["step", "epoch"] | None = None  # what suits the scheduler if not given
     frequency: int = 1
     monitor: str | None = None  # for ReduceLROnPlateau; experiment.monitor if not given
 

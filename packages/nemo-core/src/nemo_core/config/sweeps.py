@@ -28,15 +28,15 @@ from nemo_core.config.recipes import Recipe, find_recipe, search_path
 from nemo_core.errors import ConfigError
 from nemo_core.plugins import Registry, plugins
 
-__all__ = ["sweep"]
+__all__ = ["multirun"]
 
 _MOST_CHECKED = 64
 
 
-def sweep(
+def multirun(
     recipe: str | Path,
     overrides: Sequence[str],
-    task: Callable[[DictConfig], Any],
+    task: Callable[[DictConfig, list[str]], Any],
     *,
     config_dirs: Sequence[str | Path] = (),
     registry: Registry | None = None,
@@ -50,8 +50,8 @@ def sweep(
     Args:
         recipe: As for :func:`~nemo_core.config.compose`.
         overrides: As there, with ranges and lists of values: ``optim.lr=1e-3,3e-4``, ``seed=range(4)``.
-        task: What a job does. Launchers that start other processes pickle it. Its result, if a number, is what
-            optimizing sweepers look at.
+        task: What a job does, given the recipe and the job's overrides. Launchers that start other processes pickle
+            it. Its result, if a number, is what optimizing sweepers look at.
         config_dirs: Further folders to search.
         registry: Where recipes and components are looked up; the process's registry if not given.
 
@@ -77,24 +77,24 @@ def sweep(
 class _Job:
     """One run of the task, in whatever process the launcher chooses."""
 
-    task: Callable[[DictConfig], Any]
+    task: Callable[[DictConfig, list[str]], Any]
     recipe: Recipe
     swept: frozenset[str]
 
     def __call__(self, composed: DictConfig) -> Any:
         config = fill_in(composed, self.recipe)
+        overrides = list(HydraConfig.get().overrides.task)
         given = config.experiment.version
-        label = self._label()
+        label = self._label(overrides)
         OmegaConf.update(config, "experiment.version", label if given is None else f"{given}-{label}")
-        return self.task(config)
+        return self.task(config, overrides)
 
-    def _label(self) -> str:
+    def _label(self, overrides: list[str]) -> str:
         """Return a name for the job that a folder can have, the same whenever the sweep is run again."""
-        job = HydraConfig.get()
-        parsed, _ = parse_overrides(list(job.overrides.task))
+        parsed, _ = parse_overrides(overrides)
         texts = [f"{each.key_or_group}={each.value()}" for each in parsed if each.key_or_group in self.swept]
         label = re.sub(r"[^\w.,=+-]+", "_", ",".join(texts))
-        return label if 0 < len(label) <= 100 else f"{label[:80]}job{job.job.num}"
+        return label if 0 < len(label) <= 100 else f"{label[:80]}job{HydraConfig.get().job.num}"
 
 
 def _samples(overrides: Sequence[Override]) -> Iterator[list[str]]:
