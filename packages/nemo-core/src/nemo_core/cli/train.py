@@ -85,7 +85,12 @@ def _train(config: DictConfig, overrides: list[str]) -> RunResult:
 def _multirun(recipe: str, overrides: list[str]) -> None:
     from nemo_core.config import multirun
 
-    multirun(recipe, overrides, _train)
+    multirun(recipe, overrides, _job)
+
+
+def _job(config: DictConfig, overrides: list[str]) -> float | None:
+    """Train one job of a sweep; return what a sweeper that optimizes looks at."""
+    return _train(config, overrides).metrics.get(config.experiment.monitor)
 
 
 def _dry_run(config: DictConfig) -> None:
