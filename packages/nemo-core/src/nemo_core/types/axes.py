@@ -97,7 +97,9 @@ class Axis(Value):
         if isinstance(kind, str):
             kind = AxisKind.from_str(kind)
         if isinstance(size, bool) or not isinstance(size, int | str | None):
-            raise NeuralTypeError(f"axis {kind}: size {size!r} is neither a length nor a name")
+            raise NeuralTypeError(
+                f"axis {kind}: size {size!r} is neither a length nor a name", hint="write 80 or 'frames'"
+            )
         if isinstance(size, int) and size < 0:
             raise NeuralTypeError(f"axis {kind}: size {size} is negative")
         if isinstance(size, str) and not size.isidentifier():
@@ -108,7 +110,7 @@ class Axis(Value):
             )
         if kind is AxisKind.Singleton:
             if size not in (None, 1):
-                raise NeuralTypeError(f"axis {kind}: a singleton axis has size 1, not {size!r}")
+                raise NeuralTypeError(f"axis {kind}: size {size!r} is not 1", hint="a singleton axis has size 1; use D")
             size = None if is_list else 1
         self._freeze(kind=kind, size=size, is_list=bool(is_list))
 

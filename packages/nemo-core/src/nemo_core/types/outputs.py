@@ -42,7 +42,7 @@ def named_values(result: Any, names: Sequence[str], where: str, *, mandatory: in
         return tuple(getattr(result, name) for name in names)
     if isinstance(result, tuple | list):
         if not least <= len(result) <= len(names):
-            raise NeuralTypeError(f"{where} {declared} but returned {len(result)} values")
+            raise NeuralTypeError(f"{where} {declared} but returned {len(result)}")
         return (*result, *[None] * (len(names) - len(result)))
     if not hasattr(result, "ndim") and all(hasattr(result, name) for name in names):
         return tuple(getattr(result, name) for name in names)
