@@ -14,7 +14,7 @@ BATCHES = 3 * 10  # three epochs of 40 items in batches of 4
 
 @pytest.fixture
 def make(recipe):
-    """A run with all that has a state: dropout, batch norm, averaging, a schedule, accumulation, validation in between."""
+    """A run with all that has a state: dropout, batch norm, averaging, a schedule, accumulation, validation."""
 
     def config(**changes):
         return recipe(
@@ -32,7 +32,7 @@ def make(recipe):
 
 
 def the_run(config: dict) -> Path:
-    folders = [path for path in Path(config["experiment"]["dir"], "tiny").glob("v*")]
+    folders = list(Path(config["experiment"]["dir"], "tiny").glob("v*"))
     assert [path.name for path in folders] == ["v1"], "the run was not gone on with in its own folder"
     return folders[0]
 
