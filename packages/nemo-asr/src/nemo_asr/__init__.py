@@ -5,24 +5,24 @@
 [3, 1, 2]
 """
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "CTCDecoder": ".modules",
-        "CTCModel": ".models",
-        "CharTokenizer": ".tokenizers",
-        "ConvASREncoder": ".modules",
-        "Hypothesis": ".decoding",
-        "MelSpectrogram": ".modules",
-        "SpecAugment": ".modules",
-        "SpeechData": ".data",
-        "SpeechDataset": ".data",
-        "read_audio": ".data",
-        "restore": ".models",
-        "transcribe": ".transcription",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_asr.data import SpeechData as SpeechData
+    from nemo_asr.data import SpeechDataset as SpeechDataset
+    from nemo_asr.data import read_audio as read_audio
+    from nemo_asr.decoding import Hypothesis as Hypothesis
+    from nemo_asr.models import CTCModel as CTCModel
+    from nemo_asr.models import restore as restore
+    from nemo_asr.modules import ConvASREncoder as ConvASREncoder
+    from nemo_asr.modules import CTCDecoder as CTCDecoder
+    from nemo_asr.modules import MelSpectrogram as MelSpectrogram
+    from nemo_asr.modules import SpecAugment as SpecAugment
+    from nemo_asr.tokenizers import CharTokenizer as CharTokenizer
+    from nemo_asr.transcription import transcribe as transcribe
+
+__getattr__, __dir__ = attach(__name__)

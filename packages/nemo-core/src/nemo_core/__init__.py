@@ -7,23 +7,23 @@ Importing this package is instant: each public name is imported when it is first
 2
 """
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "Loss": ".modules",
-        "Model": ".models",
-        "NemoError": ".errors",
-        "NeuralGraph": ".graph",
-        "NeuralModule": ".modules",
-        "NeuralType": ".types",
-        "compose": ".config",
-        "instantiate": ".config",
-        "registry": ".plugins",
-        "restore": ".models",
-        "typed": ".types",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_core.config import compose as compose
+    from nemo_core.config import instantiate as instantiate
+    from nemo_core.errors import NemoError as NemoError
+    from nemo_core.graph import NeuralGraph as NeuralGraph
+    from nemo_core.models import Model as Model
+    from nemo_core.models import restore as restore
+    from nemo_core.modules import Loss as Loss
+    from nemo_core.modules import NeuralModule as NeuralModule
+    from nemo_core.plugins import registry as registry
+    from nemo_core.types import NeuralType as NeuralType
+    from nemo_core.types import typed as typed
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,20 +1,20 @@
 """Speech data: manifests, audio files, data sets and batches."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "ConnectedDigits": ".digits",
-        "Manifest": ".manifest",
-        "ManifestEntry": ".manifest",
-        "SpeechBatch": ".batch",
-        "SpeechData": ".speech_data",
-        "SpeechDataset": ".speech_dataset",
-        "Utterance": ".batch",
-        "audio_duration": ".audio",
-        "collate_speech": ".batch",
-        "read_audio": ".audio",
-        "write_manifest": ".manifest",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_asr.data.audio import audio_duration as audio_duration
+    from nemo_asr.data.audio import read_audio as read_audio
+    from nemo_asr.data.batch import SpeechBatch as SpeechBatch
+    from nemo_asr.data.batch import Utterance as Utterance
+    from nemo_asr.data.batch import collate_speech as collate_speech
+    from nemo_asr.data.digits import ConnectedDigits as ConnectedDigits
+    from nemo_asr.data.manifest import Manifest as Manifest
+    from nemo_asr.data.manifest import ManifestEntry as ManifestEntry
+    from nemo_asr.data.manifest import write_manifest as write_manifest
+    from nemo_asr.data.speech_data import SpeechData as SpeechData
+    from nemo_asr.data.speech_dataset import SpeechDataset as SpeechDataset
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,14 +1,14 @@
 """From log-probabilities to text."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "Alignment": ".hypothesis",
-        "Hypothesis": ".hypothesis",
-        "Span": ".hypothesis",
-        "TokenPath": ".ctc_greedy",
-        "ctc_greedy_search": ".ctc_greedy",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_asr.decoding.ctc_greedy import TokenPath as TokenPath
+    from nemo_asr.decoding.ctc_greedy import ctc_greedy_search as ctc_greedy_search
+    from nemo_asr.decoding.hypothesis import Alignment as Alignment
+    from nemo_asr.decoding.hypothesis import Hypothesis as Hypothesis
+    from nemo_asr.decoding.hypothesis import Span as Span
+
+__getattr__, __dir__ = attach(__name__)

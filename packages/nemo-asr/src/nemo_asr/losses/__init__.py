@@ -1,5 +1,10 @@
 """Losses of speech recognition."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"CTCLoss": ".ctc"})
+if TYPE_CHECKING:
+    from nemo_asr.losses.ctc import CTCLoss as CTCLoss
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,5 +1,11 @@
 """How good a recogniser is."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"CharErrorRate": ".error_rate", "WordErrorRate": ".error_rate"})
+if TYPE_CHECKING:
+    from nemo_asr.metrics.error_rate import CharErrorRate as CharErrorRate
+    from nemo_asr.metrics.error_rate import WordErrorRate as WordErrorRate
+
+__getattr__, __dir__ = attach(__name__)

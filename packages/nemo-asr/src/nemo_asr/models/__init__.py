@@ -1,7 +1,12 @@
 """Models of speech recognition."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__, {"CTCModel": ".ctc", "SpeechRecognizer": ".recognizer", "restore": ".restore"}
-)
+if TYPE_CHECKING:
+    from nemo_asr.models.ctc import CTCModel as CTCModel
+    from nemo_asr.models.recognizer import SpeechRecognizer as SpeechRecognizer
+    from nemo_asr.models.restore import restore as restore
+
+__getattr__, __dir__ = attach(__name__)

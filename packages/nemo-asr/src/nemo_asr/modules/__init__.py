@@ -1,13 +1,13 @@
 """Typed neural modules of speech recognition."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "CTCDecoder": ".ctc_decoder",
-        "ConvASREncoder": ".conv_encoder",
-        "MelSpectrogram": ".mel",
-        "SpecAugment": ".spec_augment",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_asr.modules.conv_encoder import ConvASREncoder as ConvASREncoder
+    from nemo_asr.modules.ctc_decoder import CTCDecoder as CTCDecoder
+    from nemo_asr.modules.mel import MelSpectrogram as MelSpectrogram
+    from nemo_asr.modules.spec_augment import SpecAugment as SpecAugment
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,5 +1,10 @@
 """Text to tokens and back."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"CharTokenizer": ".char"})
+if TYPE_CHECKING:
+    from nemo_asr.tokenizers.char import CharTokenizer as CharTokenizer
+
+__getattr__, __dir__ = attach(__name__)

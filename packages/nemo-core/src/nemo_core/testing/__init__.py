@@ -10,15 +10,15 @@ In a plugin's own tests::
 ``nemo plugins check nemo-birdsong`` runs the same rules without pytest.
 """
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "CheckResult": ".rules",
-        "PluginConformance": ".conformance",
-        "check_module": ".modules",
-        "check_plugin": ".rules",
-        "write_distribution": ".distributions",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_core.testing.conformance import PluginConformance as PluginConformance
+    from nemo_core.testing.distributions import write_distribution as write_distribution
+    from nemo_core.testing.modules import check_module as check_module
+    from nemo_core.testing.rules import CheckResult as CheckResult
+    from nemo_core.testing.rules import check_plugin as check_plugin
+
+__getattr__, __dir__ = attach(__name__)

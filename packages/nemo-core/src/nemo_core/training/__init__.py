@@ -1,13 +1,13 @@
 """Training: from a recipe to a run folder with checkpoints, logs, metrics and a model archive."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "RunFolder": ".run_folder",
-        "RunResult": ".result",
-        "attach_optimizer": ".optimization",
-        "train": ".run",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_core.training.optimization import attach_optimizer as attach_optimizer
+    from nemo_core.training.result import RunResult as RunResult
+    from nemo_core.training.run import train as train
+    from nemo_core.training.run_folder import RunFolder as RunFolder
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,16 +1,16 @@
 """What happens around the steps of a training run."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "Checkpoints": ".checkpoints",
-        "Curve": ".curve",
-        "ExactState": ".exact_state",
-        "Interruption": ".interruption",
-        "NaNGuard": ".nan_guard",
-        "PlainProgress": ".progress",
-        "Telemetry": ".telemetry",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_core.training.callbacks.checkpoints import Checkpoints as Checkpoints
+    from nemo_core.training.callbacks.curve import Curve as Curve
+    from nemo_core.training.callbacks.exact_state import ExactState as ExactState
+    from nemo_core.training.callbacks.interruption import Interruption as Interruption
+    from nemo_core.training.callbacks.nan_guard import NaNGuard as NaNGuard
+    from nemo_core.training.callbacks.progress import PlainProgress as PlainProgress
+    from nemo_core.training.callbacks.telemetry import Telemetry as Telemetry
+
+__getattr__, __dir__ = attach(__name__)
