@@ -134,7 +134,7 @@ class NeuralGraph(NeuralModule):
                 hint="derive it from nemo_core.NeuralModule and declare input_types and output_types",
             )
         _identifier(name, f"{self.name}: node")
-        if name in self._wiring.nodes or hasattr(self, name):
+        if self._taken(name):
             raise GraphError(f"{self.name}: the name {name} is taken", hint="give the node another name")
         if module is self:
             raise GraphError(f"{self.name}: a graph cannot be a node of itself")
@@ -255,10 +255,13 @@ class NeuralGraph(NeuralModule):
 
     def _free_name(self, label: str) -> str:
         number, name = 1, label
-        while name in self._wiring.nodes or hasattr(self, name):
+        while self._taken(name):
             number += 1
             name = f"{label}_{number}"
         return name
+
+    def _taken(self, name: str) -> bool:
+        return name in self._wiring.nodes or name in self.__dict__ or hasattr(type(self), name)
 
     @contextlib.contextmanager
     def _undone_if_refused(self) -> Iterator[None]:

@@ -97,9 +97,7 @@ class Axis(Value):
         if isinstance(kind, str):
             kind = AxisKind.from_str(kind)
         if isinstance(size, bool) or not isinstance(size, int | str | None):
-            raise NeuralTypeError(
-                f"axis {kind}: size {size!r} is neither a length nor a name", hint="write 80 or 'frames'"
-            )
+            raise NeuralTypeError(f"axis {kind}: size {size!r} is no length and no name", hint="write 80 or 'frames'")
         if isinstance(size, int) and size < 0:
             raise NeuralTypeError(f"axis {kind}: size {size} is negative")
         if isinstance(size, str) and not size.isidentifier():

@@ -1,0 +1,94 @@
+"""One call of a 2-in 2-out module: what @typed adds to it, switched on and switched off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from nemo_core.modules import NeuralModule
+from nemo_core.testing.bench import in_turn, seconds
+from nemo_core.types import AcousticEncoded, Lengths, NeuralType, Spectrogram, typed
+
+#: Microseconds per call over the plain module.
+BUDGET, BUDGET_DISABLED = 10.0, 0.5
+ROUNDS, CALLS = 101, 500
+
+
+class Plain(NeuralModule):
+    def forward(self, features, length):
+        return features.detach(), length.detach()
+
+
+class Typed(Plain):
+    input_types = {"features": NeuralType(("B", "D", "T"), Spectrogram()), "length": NeuralType(("B",), Lengths())}
+    output_types = {"encoded": NeuralType(("B", "D", "T"), AcousticEncoded()), "length": NeuralType(("B",), Lengths())}
+
+    @typed
+    def forward(self, features, length):
+        return features.detach(), length.detach()
+
+
+class Sized(Typed):
+    input_types = {
+        "features": NeuralType(("B:items", "D:4", "T"), Spectrogram()),
+        "length": NeuralType(("B:items",), Lengths()),
+    }
+
+
+class Property(Typed):
+    """Types made anew at every call, as people often write them."""
+
+    @property
+    def input_types(self):
+        return {"features": NeuralType(("B", "D", "T"), Spectrogram()), "length": NeuralType(("B",), Lengths())}
+
+    @property
+    def output_types(self):
+        return {"encoded": NeuralType(("B", "D", "T"), AcousticEncoded()), "length": NeuralType(("B",), Lengths())}
+
+
+def run() -> dict[str, Any]:
+    torch.set_num_threads(1)
+    features, length = torch.zeros(2, 4, 8), torch.tensor([8, 5])
+    plain, checked = Plain(), Typed()
+    switched_off = seconds(lambda: checked(features, length), CALLS)
+
+    def disabled() -> float:
+        with typed.disabled():
+            return switched_off()
+
+    took = in_turn(
+        {
+            "plain": seconds(lambda: plain(features, length), CALLS),
+            "typed": seconds(lambda: checked(features, length), CALLS),
+            "typed, disabled": disabled,
+            "typed, by name": seconds(lambda: checked(features=features, length=length), CALLS),
+            "plain, by name": seconds(lambda: plain(features=features, length=length), CALLS),
+            "typed, with sizes": seconds(lambda m=Sized(): m(features, length), CALLS),
+            "typed, types made at every call": seconds(lambda m=Property(): m(features, length), CALLS),
+        },
+        rounds=ROUNDS,
+    )
+    base = {what: took["plain, by name"] if what.endswith("by name") else took["plain"] for what in took}
+    added = {what: (value - base[what]) * 1e6 for what, value in took.items()}
+    budgets = {"typed": BUDGET, "typed, by name": BUDGET, "typed, disabled": BUDGET_DISABLED}
+    rows = [
+        {
+            "what": what,
+            "us a call": value * 1e6,
+            "us added": added[what],
+            "budget": budgets.get(what),
+            "x plain": value / base[what],
+        }
+        for what, value in took.items()
+    ]
+    return {
+        "ours": added["typed"],
+        "peer": took["plain"] * 1e6,
+        "unit": "us",
+        "target": f"<= {BUDGET:g} us added, <= {BUDGET_DISABLED:g} us when disabled (NeMo 2.7 adds about 72)",
+        "ok": all(added[what] <= budget for what, budget in budgets.items()),
+        "disabled": added["typed, disabled"],
+        "rows": rows,
+    }
