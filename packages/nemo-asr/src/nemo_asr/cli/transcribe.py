@@ -58,7 +58,7 @@ def transcribe(
     sources = find_sources([_manifest(path) for path in audio] if manifest else list(audio))
     target = _prepare_output(output, overwrite)
 
-    from nemo_asr.models.restore import restore
+    from nemo_asr.models.loading import restore
 
     recognizer = restore(model, map_location=_device(device))
     started = time.perf_counter()

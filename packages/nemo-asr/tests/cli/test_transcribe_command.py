@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from nemo_core.cli.main import run
+
+
+@pytest.fixture
+def archive(model, tmp_path):
+    return str(model.save(tmp_path / "model.nemo"))
+
+
+@pytest.fixture
+def recordings(wav, tmp_path):
+    for index, name in enumerate(("b.wav", "a.wav")):
+        wav(f"in/{name}", seconds=1.0 + index, seed=index)
+    return tmp_path / "in"
+
+
+def test_a_table_in_the_order_given(archive, recordings, model, capsys):
+    files = [str(recordings / name) for name in ("b.wav", "a.wav")]
+    assert run(["transcribe", archive, *files]) == 0
+    out = capsys.readouterr().out
+    assert out.index("b.wav") < out.index("a.wav")
+    for hypothesis in model.transcribe(files):
+        assert hypothesis.text.strip() in out
+    assert "3.0 s of audio" in out
+
+
+def test_json(archive, recordings, model, capsys):
+    assert run(["transcribe", archive, str(recordings), "--json", "--timestamps"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    expected = model.transcribe(recordings, timestamps=True)
+    assert [each["pred_text"] for each in result["transcripts"]] == [hypothesis.text for hypothesis in expected]
+    assert result["transcripts"][0]["audio_filepath"] == str(recordings / "a.wav")
+    assert result["transcripts"][0]["words"] == [
+        {"text": word.text, "start": word.start, "end": word.end} for word in expected[0].words
+    ]
+    assert result["audio_seconds"] == 3.0
+
+
+def test_a_manifest_with_texts_is_scored(archive, recordings, model, tmp_path, capsys):
+    heard = [hypothesis.text for hypothesis in model.transcribe(recordings)]
+    said = [heard[0], "abc " + heard[1]]  # one word too few is heard
+    lines = [{"audio_filepath": f"in/{n}.wav", "text": text} for n, text in zip("ab", said, strict=True)]
+    manifest = tmp_path / "list.txt"
+    manifest.write_text("\n".join(map(json.dumps, lines)))
+    assert run(["transcribe", archive, "--manifest", str(manifest), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["wer"] == pytest.approx(1 / sum(len(text.split()) for text in said), abs=1e-6)
+    assert [each["text"] for each in result["transcripts"]] == said
+    assert run(["transcribe", archive, "--manifest", str(manifest)]) == 0
+    out = capsys.readouterr().out
+    assert "said" in out
+    assert "WER" in out
+
+
+def test_outputs_are_written_and_never_replaced_unasked(archive, recordings, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(["transcribe", archive, str(recordings), "-o", str(out)]) == 0
+    expected = {h.source: h.text for h in model.transcribe(recordings)}
+    assert (out / "a.txt").read_text() == expected[str(recordings / "a.wav")] + "\n"
+    lines = [json.loads(line) for line in (out / "transcripts.jsonl").read_text().splitlines()]
+    assert {line["audio_filepath"]: line["pred_text"] for line in lines} == expected
+    (out / "a.txt").write_text("mine")
+    assert run(["transcribe", archive, str(recordings), "-o", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (out / "a.txt").read_text() == "mine"
+    assert run(["transcribe", archive, str(recordings), "-o", str(out), "--overwrite"]) == 0
+    assert (out / "a.txt").read_text() != "mine"
+
+
+def test_files_of_one_name_do_not_replace_each_other(archive, wav, tmp_path):
+    for folder in ("x", "y"):
+        wav(f"in/{folder}/a.wav")
+    assert run(["transcribe", archive, str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.txt")} == {"x-a.txt", "y-a.txt"}
+
+
+def test_a_damaged_file_costs_that_file_only(archive, recordings, capsys):
+    (recordings / "c.wav").write_text("no audio")
+    sf.write(recordings / "d.wav", np.array([np.nan]), 8000, subtype="FLOAT")
+    assert run(["transcribe", archive, str(recordings), "--json"]) == 1
+    captured = capsys.readouterr()
+    transcripts = json.loads(captured.out)["transcripts"]
+    assert ["error" in each for each in transcripts] == [False, False, True, True]
+    assert "c.wav" in captured.err
+    assert "d.wav" in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.nemo", "{in}"], "none.nemo"),
+        (["{model}", "{in}/*.mp3"], "no file matches"),
+        (["{model}", "{in}", "--channel", "left"], "left"),
+        (["{model}", "{in}", "--batch-size", "0"], "batch-size"),
+        (["{model}", "{in}", "-o", "{in}/a.wav"], "is a file"),
+        (["{model}", "{in}", "--device", "abacus"], "abacus"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(archive, recordings, capsys, arguments, said):
+    arguments = [each.replace("{model}", archive).replace("{in}", str(recordings)) for each in arguments]
+    assert run(["transcribe", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert said in err
+
+
+def test_channels(archive, wav, capsys):
+    path = str(wav("stereo.wav", channels=2))
+    assert run(["transcribe", archive, path]) == 1
+    assert "has 2 channels" in capsys.readouterr().err
+    assert run(["transcribe", archive, path, "--channel", "1"]) == 0
+    assert run(["transcribe", archive, path, "--channel", "average"]) == 0
+
+
+def test_the_command_stays_lean(archive, recordings):
+    code = (
+        "import sys; from nemo_core.cli.main import run; "
+        f"code = run(['transcribe', {archive!r}, {str(recordings)!r}]); "
+        "heavy = {'tensorboard', 'tensorboardX', 'hydra', 'scipy', 'soxr', 'pandas'} & set(sys.modules); "
+        "sys.exit(code or str(sorted(heavy)) * bool(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
