@@ -203,6 +203,19 @@ def test_strict_restore_lists_what_does_not_fit(small, archive, trust):
     assert json.loads(json.dumps(report.as_dict()))["complete"] is False
 
 
+def test_weights_that_are_not_loaded_have_their_initial_values(archive, trust):
+    """Restoring skips the drawing of random weights, which must not leave zeros where nothing was loaded."""
+    model = restore(archive, trust=trust, override_config={"out": 500}, strict=False)
+    assert model.head.weight.abs().min() > 0
+    assert model.head.weight.std().item() == pytest.approx(1 / 3, rel=0.2)  # uniform in +-1/sqrt(3)
+
+
+def test_restoring_draws_no_random_numbers(archive, trust):
+    before = torch.get_rng_state()
+    restore(archive, trust=trust)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_override_config_in_all_forms(archive, trust):
     from omegaconf import OmegaConf
 

@@ -1,19 +1,19 @@
 """Models, the archives they are kept in, and the catalogue of published ones."""
 
+from typing import TYPE_CHECKING
+
 from nemo_core._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "Archive": ".archive",
-        "ArchiveInfo": ".inspect",
-        "Catalogue": ".catalogue",
-        "LoadReport": ".report",
-        "Model": ".model",
-        "PretrainedModel": ".catalogue",
-        "init_from": ".init_from",
-        "inspect_archive": ".inspect",
-        "restore": ".restore",
-        "save": ".save",
-    },
-)
+if TYPE_CHECKING:
+    from nemo_core.models.archive import Archive as Archive
+    from nemo_core.models.catalogue import Catalogue as Catalogue
+    from nemo_core.models.catalogue import PretrainedModel as PretrainedModel
+    from nemo_core.models.inspect import ArchiveInfo as ArchiveInfo
+    from nemo_core.models.inspect import inspect_archive as inspect_archive
+    from nemo_core.models.loading import restore as restore
+    from nemo_core.models.model import Model as Model
+    from nemo_core.models.report import LoadReport as LoadReport
+    from nemo_core.models.saving import save as save
+    from nemo_core.models.transfer import init_from as init_from
+
+__getattr__, __dir__ = attach(__name__)

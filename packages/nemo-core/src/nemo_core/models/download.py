@@ -259,8 +259,9 @@ def _copy(
 
 def _validator(response: Any) -> str | None:
     """Return what makes sure that a later part is of the same file: a strong ETag, or the date."""
-    tag = response.headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
+    tag: str | None = response.headers.get("ETag")
+    date: str | None = response.headers.get("Last-Modified")
+    return tag if tag and not tag.startswith("W/") else date
 
 
 def _note_of(part: Path) -> Path:

@@ -91,7 +91,7 @@ class Model(pl.LightningModule, Configured):
         Raises:
             ArchiveError: The file is there already, or a weight or argument cannot be archived.
         """
-        from nemo_core.models.save import save
+        from nemo_core.models.saving import save
 
         return save(self, path, overwrite=overwrite)
 
@@ -111,7 +111,7 @@ class Model(pl.LightningModule, Configured):
         Raises:
             ArchiveError: The archive holds a model of another class, or is damaged.
         """
-        from nemo_core.models.restore import restore
+        from nemo_core.models.loading import restore
 
         return restore(
             path_or_name,

@@ -54,7 +54,8 @@ def dump(value: dict[str, Any]) -> str:
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     # A dumper class of its own: ignore_aliases is a method, and the shared class is not ours to change.
     plain = type("PlainDumper", (dumper,), {"ignore_aliases": lambda self, data: True})
-    return yaml.dump(value, Dumper=plain, sort_keys=False, allow_unicode=True, default_flow_style=False, width=100)
+    text: str = yaml.dump(value, Dumper=plain, sort_keys=False, allow_unicode=True, default_flow_style=False, width=100)
+    return text
 
 
 def _check_depth(content: bytes, where: str) -> None:

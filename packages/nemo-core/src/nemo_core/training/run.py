@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from nemo_core.config import Trust, instantiate, trust_of, validate
+from nemo_core.config import Trust, instantiate, section, trust_of, validate
 from nemo_core.config.build import plain
 from nemo_core.config.problems import raise_problems
 from nemo_core.config.schema import ExperimentConfig, TrainerConfig
@@ -37,8 +37,6 @@ from nemo_core.training.run_log import run_log
 __all__ = ["build", "train"]
 
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 
 def train(config: DictConfig | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> RunResult:
@@ -67,7 +65,7 @@ def train(config: DictConfig | Mapping[str, Any], *, overrides: Sequence[str] = 
     config = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     raise_problems(validate(config), str(config.get("name", "the configuration")))
     tree: dict[str, Any] = plain(config)
-    settings = _section(TrainerConfig, tree.get("trainer"))
+    settings = section(TrainerConfig, tree.get("trainer") or {})
     processes = local_processes(settings)
     with join_world(settings) as world:
         if world.launched or processes * settings.num_nodes == 1:
@@ -108,7 +106,7 @@ def _run(
     tree: dict[str, Any], settings: TrainerConfig, trust: Trust, overrides: Sequence[str], world: World
 ) -> RunResult:
     started = time.perf_counter()
-    experiment = _section(ExperimentConfig, tree.get("experiment"))
+    experiment = section(ExperimentConfig, tree.get("experiment") or {})
     folder, checkpoint = _open(tree, experiment, overrides, world)
     log = folder.path / ("train.log" if world.rank == 0 else f"train.rank{world.rank}.log")
     status = "failed"
@@ -120,7 +118,7 @@ def _run(
                 logger.info("run folder %s", folder.path)
             model, data = build(tree, trust)
             if tree.get("init_from") and checkpoint is None:
-                from nemo_core.models.init_from import init_from
+                from nemo_core.models import init_from
 
                 logger.info("%s", init_from(model, tree["init_from"]))
             built = build_trainer(tree, settings, experiment, model=model, folder=folder, world=world, trust=trust)
@@ -243,12 +241,6 @@ def _load_weights(built: Built, model: LightningModule, experiment: ExperimentCo
     if path is not None and path.exists():
         # Not what is in memory: that may be averaged or not, depending on where a run was resumed.
         model.load_state_dict(read_checkpoint(path)["state_dict"])
-
-
-def _section(cls: type[_T], values: Any) -> _T:
-    merged = OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(dict(values or {})))
-    section: Any = OmegaConf.to_object(merged)
-    return section
 
 
 def _seed(seed: int) -> None:

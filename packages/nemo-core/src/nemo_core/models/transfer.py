@@ -14,8 +14,8 @@ import torch
 from nemo_core.errors import ArchiveError, ConfigError
 from nemo_core.models.archive import Archive
 from nemo_core.models.catalogue import locate
+from nemo_core.models.loading import archive_state
 from nemo_core.models.report import LoadReport
-from nemo_core.models.restore import archive_state
 from nemo_core.models.safe_tar import mapped
 from nemo_core.models.weights import load_into, read_checkpoint, read_safetensors
 from nemo_core.plugins.nearest import did_you_mean

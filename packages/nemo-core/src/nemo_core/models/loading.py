@@ -13,6 +13,7 @@ from nemo_core.models import nvidia
 from nemo_core.models.archive import Archive
 from nemo_core.models.build import build
 from nemo_core.models.model import Model
+from nemo_core.models.skip_init import SkipRandomInit
 from nemo_core.models.weights import load_into, read_checkpoint, read_safetensors
 
 if TYPE_CHECKING:
@@ -71,15 +72,19 @@ def restore(
         config = merge_overrides(config, override_config)
         if return_config:
             return config
-        model = _build(config, expect, trust or Trust.archive(), path)
-        state = archive_state(archive, model)
-        report = load_into(model, state, str(path), keep_dtype=archive.kind == "nemo")
-        del state
-    if strict and not report.complete:
-        raise ArchiveError(
-            f"the weights do not fit {type(model).__qualname__}:\n{report}",
-            hint="with strict=False the weights that fit are loaded and the rest keep their initial values",
-        )
+        trust = trust or Trust.archive()
+        keep_dtype = archive.kind == "nemo"
+        with SkipRandomInit():
+            model = _build(config, expect, trust, path)
+        report = load_into(model, archive_state(archive, model), str(path), keep_dtype=keep_dtype)
+        if strict and not report.complete:
+            raise ArchiveError(
+                f"the weights do not fit {type(model).__qualname__}:\n{report}",
+                hint="with strict=False the weights that fit are loaded and the rest keep their initial values",
+            )
+        if report.missing or report.mismatched:  # these need the initial values that were skipped
+            model = _build(config, expect, trust, path)
+            report = load_into(model, archive_state(archive, model), str(path), keep_dtype=keep_dtype)
     model.load_report = report
     return model.to(device).eval()
 
