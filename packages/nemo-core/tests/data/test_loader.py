@@ -59,15 +59,8 @@ def test_workers_prefetch_and_persistence_change_nothing():
     position = [0, 0]
     epochs = {}
     for workers, prefetch in ((0, 2), (1, 1), (2, 4)):
-        one = ResumableLoader(
-            Numbers(23),
-            order,
-            list,
-            position=lambda: tuple(position),
-            random=True,
-            num_workers=workers,
-            prefetch=prefetch,
-        )
+        arguments = {"position": lambda: tuple(position), "num_workers": workers, "prefetch": prefetch}
+        one = ResumableLoader(Numbers(23), BatchOrder(23, batch_size=3, seed=7), list, random=True, **arguments)
         seen = []
         for position[:] in ([0, 0], [1, 0], [1, 5], [4, 2]):
             seen.append(list(one))

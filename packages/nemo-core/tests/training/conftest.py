@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -56,12 +58,30 @@ class Processes:
         return process
 
     def run(self, config: dict, **environment: str) -> int:
-        process = self.start(config, **environment)
-        process.join(120)
-        if process.is_alive():
-            process.kill()
-            raise AssertionError("training hangs")
-        return process.exitcode
+        return self.finish([self.start(config, **environment)])[0]
+
+    def run_two(self, config: dict, **environment: str) -> list[int]:
+        """Train in two processes, as torchrun would start them; if one dies, so does the other."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        ranks = [{"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": "0"} for rank in "01"]
+        return self.finish([self.start(config, **environment, **world, **rank) for rank in ranks])
+
+    def finish(self, processes: list) -> list[int]:
+        """Wait for all; where one was killed, kill the rest."""
+        for _ in range(1200):
+            multiprocessing.connection.wait([each.sentinel for each in processes if each.is_alive()], 0.1)
+            codes = [each.exitcode for each in processes]
+            if None not in codes:
+                return codes
+            if any(code is not None and code < 0 for code in codes):
+                for each in processes:
+                    each.kill()
+        for each in processes:
+            each.kill()
+        raise AssertionError("training hangs")
 
 
 @pytest.fixture(scope="session")

@@ -90,3 +90,71 @@ def test_killed_at_random_steps(make, processes, tmp_path, num_workers, seed):
     assert len(seen) == BATCHES
     assert seen[BATCHES - len(resumed) :] == resumed  # the same batches, and none that was done before the checkpoint
     assert BATCHES - len(resumed) >= kills[-1] - 4
+
+
+@pytest.mark.parametrize("kill", [7, 13])
+def test_two_processes_killed(make, processes, tmp_path, kill):
+    reference, config = make(), make()
+    for each in (reference, config):
+        each["data"] |= {"batch_size": 2}
+    reference["experiment"]["dir"] = str(tmp_path / "reference")
+    assert processes.run_two(reference, TINY_RECORD=str(tmp_path / "reference.txt")) == [0, 0]
+    assert -signal.SIGKILL in processes.run_two(config, TINY_DIE=f"{kill}:SIGKILL")
+    assert processes.run_two(config, TINY_RECORD=str(tmp_path / "resumed.txt")) == [0, 0]
+
+    assert_same(state(the_run(reference)), state(the_run(config)))
+    seen = [(tmp_path / f"reference.txt.{rank}").read_text().splitlines() for rank in (0, 1)]
+    assert seen[0] != seen[1], "the ranks share the data"
+    for rank in (0, 1):
+        resumed = (tmp_path / f"resumed.txt.{rank}").read_text().splitlines()
+        assert 0 < len(resumed) < len(seen[rank])
+        assert seen[rank][-len(resumed) :] == resumed
+
+
+def test_killed_before_the_first_checkpoint(make, processes, tmp_path):
+    reference, config = make(), make()
+    reference["experiment"]["dir"] = str(tmp_path / "reference")
+    assert processes.run(reference) == 0
+    assert processes.run(config, TINY_DIE="1:SIGKILL") == -signal.SIGKILL
+    assert processes.run(config) == 0
+    assert_same(state(the_run(reference)), state(the_run(config)))
+    assert metrics(the_run(reference)) == metrics(the_run(config))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_preempted_saves_right_away_and_goes_on_exactly(make, processes, tmp_path, name):
+    reference, config = make(), make()
+    for each in (reference, config):
+        each["experiment"]["checkpoint"]["every_n_steps"] = None  # nothing is saved in between
+    reference["experiment"]["dir"] = str(tmp_path / "reference")
+    assert processes.run(reference) == 0
+    assert processes.run(config, TINY_DIE=f"16:{name}") == 10
+    folder = the_run(config)
+    assert load(folder / "checkpoints" / "last.ckpt")["global_step"] == 5 + 4  # of batches 0..17; a step is two
+    assert '"preempted"' in (folder / "run.json").read_text()
+    assert not (folder / "model.nemo").exists()
+    assert processes.run(config, TINY_RECORD=str(tmp_path / "resumed.txt")) == 0
+    assert len((tmp_path / "resumed.txt.0").read_text().splitlines()) == BATCHES - 18
+    assert_same(state(the_run(reference)), state(folder))
+
+
+def test_two_processes_preempted_by_a_signal_to_one(make, processes):
+    config = make()
+    assert processes.run_two(config, TINY_DIE="6:SIGTERM") == [10, 10]
+    assert processes.run_two(config) == [0, 0]
+
+
+def test_a_changed_number_of_workers_and_free_settings_keep_the_run(make, processes):
+    config = make(num_workers=2)
+    assert processes.run(config, TINY_DIE="15:SIGKILL") == -signal.SIGKILL
+    config["data"]["num_workers"] = 1
+    config["trainer"]["log_every_n_steps"] = 3
+    assert processes.run(config) == 0
+    the_run(config)
+
+
+def test_another_number_of_processes_goes_on_and_says_that_it_is_not_exact(make, processes):
+    config = make()
+    assert processes.run(config, TINY_DIE="15:SIGKILL") == -signal.SIGKILL
+    assert processes.run_two(config) == [0, 0]
+    assert "not exactly" in (the_run(config) / "train.log").read_text()

@@ -1,4 +1,4 @@
-"""Schedules against tables that were computed from the formulas with 50 digits (rounded to 8 here), not with the code."""
+"""Schedules against tables that were computed from the formulas with 50 digits, not with the code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ InverseSquareRootAnnealing
 T5InverseSquareRootAnnealing
     0.035355339 0.035355339 0.035355339 0.035355339 0.035355339 0.033333333 0.031622777 0.025819889 0.022360680 0.001
 NoamAnnealing
-    0.0015625 0.0015625 0.00625 0.0055901699 0.0044194174 0.0041666667 0.0039528471 0.0032274861 0.0027950850 0.0027277236
+    0.0015625 0.0015625 0.00625 0.0055901699 0.0044194174 0.0041666667 0.0039528471 0.0032274861 0.002795085 0.0027277236
 NoamHoldAnnealing
     0.02 0.04 0.1 0.1 0.1 0.1 0.089442719 0.063245553 0.051639778 0.001
 NoamHoldAnnealing decay 1
