@@ -177,10 +177,18 @@ def test_a_bad_target_is_found_behind_interpolations(studio, trust):
 
 @pytest.mark.parametrize(
     "text",
-    ["${oc.env:HOME}", "x ${oc.decode:'1'}", "${ oc.env : HOME}", "${${a}:HOME}", "${oc.create:{a: 1}}", "${my:}"],
+    [
+        "${oc.env:HOME}",
+        "x ${oc.decode:'1'}",
+        "${ oc.env : HOME}",
+        "${${a}:HOME}",
+        "${oc.create:{a: 1}}",
+        "${my:}",
+        "${oc.${b}:HOME}",
+    ],
 )
 def test_an_archive_calls_no_resolvers(studio, text):
-    config = OmegaConf.create({"a": "oc.env", "model": {"x": text}})
+    config = OmegaConf.create({"a": "oc.env", "b": "env", "model": {"x": text}})
     problems = check(config.model, Trust.archive(), registry=studio.registry)
     assert problems
     assert "resolver" in problems[0].message

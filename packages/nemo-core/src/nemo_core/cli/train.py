@@ -38,6 +38,9 @@ def train(
     multirun: Annotated[
         bool, typer.Option("--multirun", "-m", help="Train once for each combination of comma-separated values.")
     ] = False,
+    config_dir: Annotated[
+        list[str] | None, typer.Option("--config-dir", help="Folder with recipes of your own, and parts of them.")
+    ] = None,
     nproc: Annotated[int | None, typer.Option(help="Processes on this machine; the same as trainer.devices=N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build model and data, show them, and end.")] = False,
 ) -> None:
@@ -55,11 +58,13 @@ def train(
     if cfg is not None and cfg != "job":
         raise ConfigError(f"--cfg: {cfg!r} is not known", hint="give --cfg job")
     if multirun:
-        _multirun(recipe, changes)
+        _multirun(recipe, changes, config_dir or [])
         return
     from nemo_core.config import compose
 
-    config = compose(recipe, changes)  # everything that can be wrong with it is said before torch is loaded
+    config = compose(
+        recipe, changes, config_dirs=config_dir or ()
+    )  # everything that can be wrong with it is said before torch is loaded
     if cfg is not None:
         from omegaconf import OmegaConf
 
@@ -82,14 +87,15 @@ def _train(config: DictConfig, overrides: list[str]) -> RunResult:
     return result
 
 
-def _multirun(recipe: str, overrides: list[str]) -> None:
+def _multirun(recipe: str, overrides: list[str], config_dirs: list[str]) -> None:
     from nemo_core.config import multirun
 
-    multirun(recipe, overrides, _job)
+    multirun(recipe, overrides, _job, config_dirs=config_dirs)
 
 
 def _job(config: DictConfig, overrides: list[str]) -> float | None:
     """Train one job of a sweep; return what a sweeper that optimizes looks at."""
+    console(stderr=True).print(f"job {config.experiment.version}", markup=False, highlight=False, style="bold")
     return _train(config, overrides).metrics.get(config.experiment.monitor)
 
 

@@ -28,8 +28,8 @@ __all__ = ["check", "instantiate", "plain"]
 _MAX_DEPTH = 64  # Deeper than any model's configuration; a document that refers to itself ends here.
 _SPECIAL = re.compile(r"_[a-z]+_")
 _KNOWN = ("_target_", "_args_", "_partial_")
-# "${name:" calls a resolver, that is, code; so may "${${x}:". A plain reference "${a.b}" has no colon.
-_RESOLVER = re.compile(r"\$\{[^{}:]*:|\$\{\s*\$\{")
+# What is no plain reference such as "${a.b}": "${name:...}" calls a resolver, that is, code; "${oc.${a}...}" may.
+_NO_PLAIN_REFERENCE = re.compile(r"\$\{[^}]*?(:|\$\{)")
 
 
 def instantiate(node: Any, *, trust: Trust, registry: Registry | None = None, **overrides: Any) -> Any:
@@ -61,7 +61,7 @@ def instantiate(node: Any, *, trust: Trust, registry: Registry | None = None, **
         if not isinstance(tree, dict) or "_target_" not in tree:
             raise ConfigError("only a node with a _target_ takes further arguments")
         tree = tree | overrides
-    return _build(tree, "", trust, registry, depth=0, given=frozenset(overrides))
+    return _build(tree, "", trust, registry, given=frozenset(overrides))
 
 
 def check(node: Any, trust: Trust, *, registry: Registry | None = None, path: str = "") -> list[Problem]:
@@ -144,9 +144,9 @@ def _resolver_calls(node: Any, path: str) -> list[Problem]:
     # An interpolation can lead to any place of the document, so all of it is looked at.
     tree = OmegaConf.to_container(node._get_root(), resolve=False) if isinstance(node, Container) else node
     return [
-        Problem(where, f"{text!r} calls a resolver", "configurations in archives may only refer to their own values")
+        Problem(where, f"{text!r} may call a resolver", "configurations in archives can only refer to their own values")
         for where, text in _strings(tree, path, 0)
-        if _RESOLVER.search(text)
+        if _NO_PLAIN_REFERENCE.search(text)
     ]
 
 
@@ -163,16 +163,13 @@ def _strings(tree: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
             yield from _strings(item, join(path, index), depth + 1)
 
 
-def _build(
-    tree: Any, path: str, trust: Trust, registry: Registry, depth: int, given: frozenset[str] = frozenset()
-) -> Any:
-    if isinstance(tree, list):
-        return [_build(item, join(path, index), trust, registry, depth + 1) for index, item in enumerate(tree)]
+def _build(tree: Any, path: str, trust: Trust, registry: Registry, given: frozenset[str] = frozenset()) -> Any:
+    if isinstance(tree, (list, tuple)):
+        return [_build(item, join(path, index), trust, registry) for index, item in enumerate(tree)]
     if not isinstance(tree, dict):
         return tree
     built = {
-        key: item if key in given else _build(item, join(path, str(key)), trust, registry, depth + 1)
-        for key, item in tree.items()
+        key: item if key in given else _build(item, join(path, str(key)), trust, registry) for key, item in tree.items()
     }
     if "_target_" not in built:
         return built

@@ -31,6 +31,7 @@ from nemo_core.plugins import Registry, plugins
 __all__ = ["multirun"]
 
 _MOST_CHECKED = 64
+_LOGS = ("hydra_logging", "job_logging")
 
 
 def multirun(
@@ -69,6 +70,8 @@ def multirun(
     swept = frozenset(override.key_or_group for override in parsed if override.is_sweep_override())
     name = found.path.relative_to(found.folder).as_posix()
     main = hydra.main(config_path=str(found.folder), config_name=name, version_base="1.3")
+    # The task has its own log; Hydra's would show every line of it twice.
+    lines = [f"hydra/{log}=none" for log in _LOGS if not any(f"hydra/{log}" in line for line in lines)] + lines
     with _command_line(["--multirun", *lines, search_path_override(folders)]):
         main(_Job(task, found, swept))()
 

@@ -78,7 +78,8 @@ class Target:
                 )
         if not callable(found):
             raise ConfigError(f"_target_ {self.name} is {type(found).__name__}, which cannot be called")
-        return found
+        checked: Callable[..., Any] = found
+        return checked
 
 
 @dataclass(frozen=True)
