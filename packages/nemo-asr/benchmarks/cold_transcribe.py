@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
+
 from nemo_asr.data import ConnectedDigits
 from nemo_core.config import Trust, compose, instantiate
 from nemo_core.testing.bench import in_turn, process_seconds
