@@ -37,6 +37,8 @@ class Songs(Configured):
         return self.size
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < self.size:  # also what ends a for loop
+            raise IndexError(f"there are {self.size} songs, no {index}")
         return self.sample(index, np.random.default_rng((self.seed, index)))
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:

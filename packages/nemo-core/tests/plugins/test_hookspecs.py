@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nemo_core.plugins import Check, Plugins, hookspecs, plugins
 
 SNAPSHOT = Path(__file__).with_name("hooks.json")

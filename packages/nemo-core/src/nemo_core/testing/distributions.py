@@ -50,7 +50,9 @@ def write_distribution(
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
-    plugin = plugin or next(iter(modules))
+    plugin = plugin or next(iter(modules), None)
+    if plugin is None:
+        raise ValueError("name the plugin, or give modules")
     (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {plugin}\n", encoding="utf-8")
     return site
 
