@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -498,6 +499,32 @@ def test_copies_are_independent():
         other.connect(other.nodes["encoder"].outputs.encoded, Scale().inputs.x)
     assert torch.equal(graph(**AUDIO_IN), before)
     assert "scale" not in graph.nodes
+
+
+def test_values_are_let_go_when_nothing_needs_them_any_more():
+    alive, born = [], []
+
+    class Watch(Scale):
+        def forward(self, x):
+            alive.append(sum(ref() is not None for ref in born))
+            out = x * self.by
+            born.append(weakref.ref(out))
+            return out
+
+    graph = NeuralGraph("chain")
+    graph.connect(Watch() >> Watch() >> Watch() >> Watch())
+    with torch.no_grad():
+        graph(torch.ones(1, 1, 1))
+    assert alive == [0, 1, 1, 1]
+
+
+def test_outputs_that_no_tuple_can_name_need_names():
+    class Odd(NeuralModule):
+        output_types = {"class": ENCODED, "_x": ENCODED}
+
+    graph = NeuralGraph("g")
+    graph.add("odd", Odd())
+    refused(GraphError, graph.check, "class", "graph.output")
 
 
 def test_freezing_and_examples():

@@ -144,7 +144,7 @@ class NeuralGraph(NeuralModule):
             self.add_module(name, module)
         places.append(node)
         self._wiring.add(node)
-        self._plan = None
+        self._changed()
         return node
 
     def input(self, name: str, to: Port | NeuralType) -> Port:
@@ -260,6 +260,9 @@ class NeuralGraph(NeuralModule):
             name = f"{label}_{number}"
         return name
 
+    def _changed(self) -> None:
+        self.__dict__["_plan"] = None  # torch's own __setattr__ takes longer than all else that connecting does
+
     def _taken(self, name: str) -> bool:
         return name in self._wiring.nodes or name in self.__dict__ or hasattr(type(self), name)
 
@@ -280,7 +283,7 @@ class NeuralGraph(NeuralModule):
                     del self._places[node.module], self._modules[node.name]
             raise
         finally:
-            self._plan = None
+            self._changed()
 
     # --- Checking and running ----------------------------------------------------------------------------------------
 
@@ -331,7 +334,7 @@ class NeuralGraph(NeuralModule):
             self._places = {}
             for node in nodes.values():
                 self._places.setdefault(node.module, []).append(node)
-            self._plan = None
+            self._changed()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_plan": None}  # holds a class made on the fly, which cannot be pickled

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from nemo_core.errors import NeuralTypeError
+from nemo_core.errors import GraphError, NeuralTypeError
 from nemo_core.graph.wiring import End, Wiring
 from nemo_core.plugins.nearest import did_you_mean
 from nemo_core.types import Declared, named_values
@@ -15,13 +15,17 @@ __all__ = ["Plan"]
 
 
 class _Step(NamedTuple):
-    """One call: values are numbered, and each argument and result has the number of its value."""
+    """One call: values are numbered, and each argument and result has the number of its value.
+
+    Values that are ``done`` with are let go, so that memory holds what is still needed, not all that was computed.
+    """
 
     weights: str
     where: str
     arguments: tuple[tuple[str, int], ...]
     names: tuple[str, ...]
     results: tuple[int, ...]
+    done: tuple[int, ...]
 
 
 class Plan:
@@ -55,8 +59,15 @@ class Plan:
         arguments: dict[str, list[tuple[str, End]]] = {name: [] for name in wiring.nodes}
         for target, source in sources.items():
             arguments[str(target.node)].append((target.port, source))
+        order = wiring.order()
+        last = {source: node.name for node in order for _, source in arguments[node.name]}
+        kept = set(outputs.values())
+        done: dict[str, list[End]] = {node.name: [] for node in order}
+        for end, user in last.items():
+            if end not in kept:
+                done[user].append(end)
         steps = []
-        for node in wiring.order():
+        for node in order:
             results = [End(node.name, port) for port in node.module.output_types]
             numbers.update({end: len(numbers) + index for index, end in enumerate(results)})
             steps.append(
@@ -66,6 +77,7 @@ class Plan:
                     tuple((port, numbers[source]) for port, source in arguments[node.name]),
                     tuple(end.port for end in results),
                     tuple(numbers[end] for end in results),
+                    tuple(numbers[end] for end in done[node.name]),
                 )
             )
         self.steps = tuple(steps)
@@ -74,7 +86,7 @@ class Plan:
             name: wiring.nodes[str(end.node)].module.output_types[end.port] for name, end in outputs.items()
         }
         self.outputs = tuple(numbers[end] for end in outputs.values())
-        self.result = namedtuple(f"{graph}_outputs", outputs) if len(outputs) > 1 else None
+        self.result = _named_tuple(graph, outputs) if len(outputs) > 1 else None
 
     def run(self, modules: Mapping[str, Callable[..., Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call each module once and return the output, or a named tuple of them."""
@@ -85,6 +97,9 @@ class Plan:
             if not (type(result) is tuple and len(result) == len(step.results)):
                 result = named_values(result, step.names, step.where)
             values.update(zip(step.results, result, strict=True))
+            del result
+            for slot in step.done:
+                values.pop(slot, None)
         if self.result is None:
             return values[self.outputs[0]]
         return self.result(*[values[slot] for slot in self.outputs])
@@ -109,3 +124,10 @@ class Plan:
     def _error(self, what: str, guess: str | None = None) -> NeuralTypeError:
         known = ", ".join(f"{name} {type}" for name, type in self.input_types.items())
         return NeuralTypeError(f"{self.graph} {what}", hint=" ".join(filter(None, (guess, f"its inputs are {known}"))))
+
+
+def _named_tuple(graph: str, names: Iterable[str]) -> Callable[..., Any]:
+    try:
+        return namedtuple(f"{graph}_outputs", names)
+    except ValueError as error:
+        raise GraphError(f"{graph}: {error}", hint="name its outputs yourself: graph.output(name, port)") from None

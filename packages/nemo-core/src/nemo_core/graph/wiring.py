@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_core.errors import GraphError
-from nemo_core.modules.ports import Chain, Ports
+from nemo_core.modules.ports import Chain, Ports, chain
 
 if TYPE_CHECKING:
     from nemo_core.modules import NeuralModule
@@ -33,7 +33,7 @@ class Node:
         weights: Name that the module is kept under: the node's own, or that of the node it shares its module with.
     """
 
-    def __init__(self, name: str, modules: Mapping[str, NeuralModule], weights: str) -> None:
+    def __init__(self, name: str, modules: Mapping[str, Any], weights: str) -> None:
         self.name = name
         self.weights = weights
         self._modules = modules
@@ -41,17 +41,18 @@ class Node:
     @property
     def module(self) -> NeuralModule:
         """The module that is called here."""
-        return self._modules[self.weights]
+        module: NeuralModule = self._modules[self.weights]
+        return module
 
     @property
     def inputs(self) -> Ports:
         """The input ports of the node."""
-        return self.module.inputs.owned_by(self)
+        return self.module.ports_of(self, "inputs")
 
     @property
     def outputs(self) -> Ports:
         """The output ports of the node."""
-        return self.module.outputs.owned_by(self)
+        return self.module.ports_of(self, "outputs")
 
     @property
     def port_label(self) -> str:
@@ -59,7 +60,7 @@ class Node:
         return self.name
 
     def __rshift__(self, other: object) -> Chain:
-        return Chain((self,)) >> other
+        return chain(self, other)
 
     def __repr__(self) -> str:
         return f"<node {self.name}: {type(self.module).__name__}>"

@@ -12,7 +12,7 @@ import torch
 
 from nemo_core.config.configured import Configured
 from nemo_core.modules.freezing import TrainState
-from nemo_core.modules.ports import Chain, Ports
+from nemo_core.modules.ports import Chain, Direction, Ports, chain
 from nemo_core.types import Declared, synthetic_batch
 
 __all__ = ["NeuralModule"]
@@ -66,15 +66,21 @@ class NeuralModule(torch.nn.Module, Configured):
     @property
     def inputs(self) -> Ports:
         """The input ports: ``module.inputs.features``."""
-        return Ports(self, "inputs", self.input_types, _with_default(type(self).forward))
+        return self.ports_of(self, "inputs")
 
     @property
     def outputs(self) -> Ports:
         """The output ports: ``module.outputs.encoded``."""
-        return Ports(self, "outputs", self.output_types)
+        return self.ports_of(self, "outputs")
+
+    def ports_of(self, owner: Any, direction: Direction) -> Ports:
+        """Return the ports of this module as those of ``owner``: the module itself, or its node in a graph."""
+        if direction == "outputs":
+            return Ports(owner, direction, self.output_types)
+        return Ports(owner, direction, self.input_types, _with_default(type(self).forward))
 
     def __rshift__(self, other: Any) -> Chain:
-        return Chain((self,)) >> other
+        return chain(self, other)
 
     @property
     def num_weights(self) -> int:

@@ -10,7 +10,7 @@ from nemo_core.errors import NeuralTypeError
 from nemo_core.plugins.nearest import did_you_mean
 from nemo_core.types import Declared
 
-__all__ = ["Chain", "Direction", "Port", "Ports", "UnknownPortError", "label_of"]
+__all__ = ["Chain", "Direction", "Port", "Ports", "UnknownPortError", "chain", "label_of"]
 
 Direction = Literal["inputs", "outputs"]
 
@@ -25,7 +25,7 @@ class _Chainable:
     __slots__ = ()
 
     def __rshift__(self, other: Any) -> Chain:
-        return Chain((self,)) >> other
+        return chain(self, other)
 
 
 class Chain:
@@ -40,7 +40,13 @@ class Chain:
         self.links = links
 
     def __rshift__(self, other: Any) -> Chain:
-        return Chain((*self.links, *(other.links if isinstance(other, Chain) else (other,))))
+        return chain(self, other)
+
+
+def chain(first: Any, second: Any) -> Chain:
+    """Return what ``first >> second`` means."""
+    links = [link.links if isinstance(link, Chain) else (link,) for link in (first, second)]
+    return Chain((*links[0], *links[1]))
 
 
 class Port(_Chainable):
@@ -91,13 +97,6 @@ class Ports(_Chainable, Mapping[str, Port]):
             name: Port(owner, direction, name, type, name in optional or getattr(type, "optional", False))
             for name, type in types.items()
         }
-
-    def owned_by(self, owner: Any) -> Ports:
-        """Return the same ports as another owner's: those of a node have the types of its module."""
-        return Ports(owner, self.direction, {p.name: p.type for p in self._ports.values()}, self._open())
-
-    def _open(self) -> frozenset[str]:
-        return frozenset(port.name for port in self._ports.values() if port.optional)
 
     def __getitem__(self, name: str) -> Port:
         port = self._ports.get(name)

@@ -11,28 +11,29 @@ from typing import Any, NoReturn, TypeVar
 __all__ = ["Value"]
 
 _V = TypeVar("_V", bound="Value")
+_set = object.__setattr__  # not through __dict__, which Python would have to make first
 
 
 class Value:
     """Base of :class:`Axis`, :class:`ElementType` and :class:`NeuralType`: frozen, hashable, picklable."""
 
     _fields: tuple[str, ...] = ()
+    _values: tuple[Any, ...]
     _hash: int
 
     def _freeze(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
-        self.__dict__["_hash"] = hash((type(self), *fields.values()))
-
-    def _values(self) -> tuple[Any, ...]:
-        state = self.__dict__
-        return tuple([state[name] for name in self._fields])
+        values = tuple(fields.values())
+        _set(self, "_hash", hash((type(self), values)))
+        _set(self, "_values", values)
+        for name, value in fields.items():
+            _set(self, name, value)
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
         if type(self) is not type(other):
             return NotImplemented
-        return self._hash == other._hash and self._values() == other._values()
+        return self._values == other._values
 
     def __hash__(self) -> int:
         return self._hash
@@ -51,7 +52,7 @@ class Value:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not the state as it is: hashes of strings differ from one process to the next.
-        return _restore, (type(self), self._values())
+        return _restore, (type(self), self._values)
 
 
 def _restore(cls: type[_V], values: tuple[Any, ...]) -> _V:

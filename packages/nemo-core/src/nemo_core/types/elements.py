@@ -133,7 +133,7 @@ class ElementType(Value):
     @property
     def type_parameters(self) -> dict[str, Any]:
         """The parameters of the type by name; ``None`` where one is open."""
-        return dict(zip(self._fields, self._values(), strict=True))
+        return dict(zip(self._fields, self._values, strict=True))
 
     def compare(self, other: ElementType) -> Comparison:
         """Say how this element type relates to another.

@@ -114,12 +114,12 @@ class Typed:
 
 
 def _wrap(method: _Method, input_types: _Types | None, output_types: _Types | None) -> _Method:
-    compiling, tracing = _torch_states()
+    following, tracing = _torch_states()
 
     @functools.wraps(method)
     def checked(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        # First, as the compiler that follows this code cannot follow a context variable.
-        if compiling() or not (level := _LEVEL.get()) or tracing():
+        # First, as the compiler that follows this very code cannot follow a context variable.
+        if following() or not (level := _LEVEL.get()) or tracing():
             return method(self, *args, **kwargs)
         inputs = input_types if input_types is not None else self.input_types
         outputs = output_types if output_types is not None else self.output_types
@@ -140,14 +140,15 @@ def _wrap(method: _Method, input_types: _Types | None, output_types: _Types | No
 
 
 def _torch_states() -> tuple[Callable[[], bool], Callable[[], bool]]:
-    """Return what says that torch compiles or exports, and that it traces.
+    """Return what says that torch's compiler follows the code, and that torch exports or traces what it runs.
 
     A method of a torch module is decorated when torch is there; where it is not, there is nothing to be traced by.
     """
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "compiler"):
         return _never, _never
-    return torch.compiler.is_compiling, torch.jit.is_tracing
+    exporting, tracing = torch.compiler.is_compiling, torch.jit.is_tracing
+    return torch.compiler.is_dynamo_compiling, lambda: exporting() or tracing()
 
 
 def _never() -> bool:
