@@ -226,6 +226,13 @@ def test_files_that_are_no_recipes(studio, tmp_path, text, words):
     assert words in str(raised.value)
 
 
+def test_a_file_that_is_not_text(studio, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"name: \xff\xfe\xfa")
+    with pytest.raises(ConfigError, match="mine"):
+        compose(path, registry=studio.registry)
+
+
 def test_list_recipes(studio):
     found = {recipe.name: recipe for recipe in list_recipes(registry=studio.registry)}
     assert set(found) == {"studio/tiny", "studio/needs_data", "studio/sized"}

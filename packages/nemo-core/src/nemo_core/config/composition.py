@@ -116,7 +116,7 @@ def run_hydra(recipe: Recipe, overrides: Sequence[str], folders: Sequence[Path])
             with initialize_config_dir(str(recipe.folder), job_name="nemo", version_base="1.3"):
                 name = recipe.path.relative_to(recipe.folder).as_posix()
                 return hydra_compose(name, overrides=[*overrides, search_path_override(folders)])
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
             raise ConfigError(f"{recipe.name} cannot be composed: {_first(error)}") from error
         except RecursionError as error:
             raise ConfigError(f"{recipe.name} cannot be composed: it refers to itself") from error

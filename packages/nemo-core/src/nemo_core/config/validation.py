@@ -112,7 +112,11 @@ class _Walk:
 
     def recipe(self, tree: dict[str, Any], text: str) -> Iterator[Problem]:
         shape = root_shape()
+        prefixes = {each.metadata.get("prefix") for each in self.registry.components("recipes")}
         for key, value in tree.items():
+            if key in prefixes and isinstance(value, dict) and "model" in value:
+                hint = f"begin that file with '# @package _global_', or include it as {key}/...@_global_"
+                yield Problem(key, "a recipe that is included became a section of its own", hint)
             if key in shape.parameters or re.search(rf"\$\{{\s*{re.escape(key)}\s*[.\[}}]", text):
                 continue
             # A section that no schema knows is the recipe's own, unless it is a known one misspelt.
