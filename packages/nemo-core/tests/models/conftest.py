@@ -8,15 +8,14 @@ import pytest
 SUPPORT = Path(__file__).parent / "support"
 sys.path.insert(0, str(SUPPORT))
 
-# The repository's root, and beside it the fixtures that are too large for it.
-_FIXTURES = Path(__file__).resolve().parents[4].parent / "shared" / "fixtures" / "nvidia"
-
 
 @pytest.fixture(scope="session")
 def nvidia_fixtures():
-    if not _FIXTURES.is_dir():
-        pytest.skip(f"NVIDIA's archives are not here: {_FIXTURES}")
-    return _FIXTURES
+    """The folder of archives that NVIDIA NeMo wrote; too large for the repository, it lies beside it."""
+    for folder in Path(__file__).resolve().parents:
+        if (found := folder / "shared" / "fixtures" / "nvidia").is_dir():
+            return found
+    pytest.skip("NVIDIA's archives are not here: no folder shared/fixtures/nvidia beside the repository")
 
 
 @pytest.fixture

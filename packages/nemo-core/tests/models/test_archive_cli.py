@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from nemo_core.cli import archive as archive_cli
 from nemo_core.cli import models as models_cli
-from nemo_core.errors import ArchiveError, ComponentNotFoundError, UnsafeArchiveError
+from nemo_core.errors import ArchiveError, ComponentNotFoundError, UnsafeArchiveError, UntrustedTargetError
+from nemo_core.models import restore
+from nemo_core.plugins import plugins
 
 
 def run(app, *args):
@@ -104,6 +106,12 @@ def test_models(registered):
 
 
 def test_restoring_by_name(registered):
-    from nemo_core.models import restore
-
     assert type(restore("demo.tiny")).__name__ == "Small"
+
+
+def test_restoring_without_the_plugin_says_which_it_was(registered, monkeypatch):
+    monkeypatch.setenv("NEMO_PLUGINS", "")
+    plugins.cache_clear()
+    with pytest.raises(UntrustedTargetError, match=r"demo\.Small is not trusted") as caught:
+        restore(registered)
+    assert "nemo-demo 1.0" in caught.value.hint

@@ -130,7 +130,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(_text, _values, max_size=4))
 def test_any_plain_configuration_survives_its_yaml(config):
     from nemo_core.models import safe_yaml

@@ -75,7 +75,7 @@ def restore(
         trust = trust or Trust.archive()
         keep_dtype = archive.kind == "nemo"
         with SkipRandomInit():
-            model = _build(config, expect, trust, path)
+            model = _build(config, expect, trust, archive)
         report = load_into(model, archive_state(archive, model), str(path), keep_dtype=keep_dtype)
         if strict and not report.complete:
             raise ArchiveError(
@@ -83,19 +83,36 @@ def restore(
                 hint="with strict=False the weights that fit are loaded and the rest keep their initial values",
             )
         if report.missing or report.mismatched:  # these need the initial values that were skipped
-            model = _build(config, expect, trust, path)
+            model = _build(config, expect, trust, archive)
             report = load_into(model, archive_state(archive, model), str(path), keep_dtype=keep_dtype)
     model.load_report = report
     return model.to(device).eval()
 
 
-def _build(config: Mapping[str, Any], expect: type[M], trust: Trust, path: Path) -> M:
+def _build(config: Mapping[str, Any], expect: type[M], trust: Trust, archive: Archive) -> M:
     try:
         return build(config, expect, trust)
-    except UntrustedTargetError:
-        raise
+    except UntrustedTargetError as error:
+        raise UntrustedTargetError(f"{archive.path}: {error.message}", hint=_wanted(archive) or error.hint) from error
     except ConfigError as error:
-        raise ArchiveError(f"{path}: {error.message}", hint=error.hint) from error
+        raise ArchiveError(f"{archive.path}: {error.message}", hint=error.hint) from error
+
+
+def _wanted(archive: Archive) -> str | None:
+    """Say which distributions the archive was written with and this environment lacks."""
+    from nemo_core.plugins import registry
+
+    components = archive.manifest.components if archive.manifest else ()
+    lacking = {
+        f"{component['distribution']} {component.get('version') or ''}".strip()
+        for component in components
+        if component.get("distribution") and registry().find(str(component.get("name"))) is None
+    }
+    if not lacking:
+        return None
+    return (
+        f"it was written with {', '.join(sorted(lacking))}, not installed here; install that if you trust its authors"
+    )
 
 
 def archive_state(archive: Archive, model: object) -> dict[str, Any]:

@@ -15,7 +15,7 @@ __all__ = ["dump", "load"]
 # libyaml composes by recursion in C and would overflow the stack; its parser is a plain loop.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEPTH = 100
-_NODES = 1_000_000
+_NODES = 500_000
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w]*(?:\.\w+)*)\s*\}")
 
 
