@@ -177,12 +177,13 @@ def locate(path_or_name: str | Path, *, progress: Progress | None = None) -> Pat
     return catalogue.get(text).pull(progress=progress)
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+def cache_folder(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
     """Return the folder for fetched files: ``NEMO_CACHE``, or where the system keeps caches.
 
     >>> cache_folder({"NEMO_CACHE": "/data/cache"}).as_posix()
     '/data/cache'
     """
+    environ = os.environ if environ is None else environ
     if environ.get("NEMO_CACHE"):
         return Path(environ["NEMO_CACHE"]).expanduser()
     if environ.get("XDG_CACHE_HOME"):
@@ -194,7 +195,7 @@ def cache_folder(environ: Mapping[str, str] = os.environ, platform: str = sys.pl
     return Path.home() / ".cache" / "nemo"
 
 
-def hub_url(location: str, environ: Mapping[str, str] = os.environ) -> str:
+def hub_url(location: str, environ: Mapping[str, str] | None = None) -> str:
     """Return the address of ``hf://owner/repo/file[@revision]``; ``HF_ENDPOINT`` chooses another hub.
 
     >>> hub_url("hf://acme/birds/model.nemo@v1", {})
@@ -205,7 +206,7 @@ def hub_url(location: str, environ: Mapping[str, str] = os.environ) -> str:
     if len(parts) < 3 or not all(parts):
         raise DownloadError(f"{location} is not of the form hf://owner/repo/file[@revision]")
     owner, repo, *file = (urllib.parse.quote(part) for part in parts)
-    endpoint = (environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+    endpoint = ((os.environ if environ is None else environ).get("HF_ENDPOINT") or _HUB).rstrip("/")
     return f"{endpoint}/{owner}/{repo}/resolve/{urllib.parse.quote(revision or 'main', safe='')}/{'/'.join(file)}"
 
 
@@ -215,8 +216,8 @@ def _url(location: str) -> str | None:
     return location if re.match(r"https?://", location) else None
 
 
-def _hub_headers(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    token = environ.get("HF_TOKEN")
+def _hub_headers() -> dict[str, str]:
+    token = os.environ.get("HF_TOKEN")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

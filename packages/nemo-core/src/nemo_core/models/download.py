@@ -47,12 +47,13 @@ class _TransientError(Exception):
     """Something that may go better next time."""
 
 
-def is_offline(environ: Mapping[str, str] = os.environ) -> bool:
+def is_offline(environ: Mapping[str, str] | None = None) -> bool:
     """Whether ``NEMO_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids to go to the network.
 
     >>> is_offline({"NEMO_OFFLINE": "1"}), is_offline({"NEMO_OFFLINE": "0"})
     (True, False)
     """
+    environ = os.environ if environ is None else environ
     return any(
         environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
         for name in ("NEMO_OFFLINE", "HF_HUB_OFFLINE")
