@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,19 @@ class AtomicCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path, map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
     """Return the content of a checkpoint; nothing but tensors and plain values is ever built from it.
+
+    Args:
+        path: The file.
+        map_location: Device that tensors are put on.
+        mmap: Leave the tensors in the file until they are used.
 
     Raises:
         TrainingError: It is missing, damaged, or holds what only running code could build.
     """
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except FileNotFoundError:
         raise TrainingError(
             f"{path} does not exist", hint="experiment.resume takes auto, never or a checkpoint"
@@ -78,7 +84,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def newest_valid(folder: Path) -> Path | None:
-    """Return the checkpoint with the most steps among the ``last*.ckpt`` in ``folder`` that can be read.
+    """Return the checkpoint with the most steps among the ``last*.ckpt`` in ``folder`` that are whole.
 
     Damaged ones are passed over with a warning.
 
@@ -89,17 +95,22 @@ def newest_valid(folder: Path) -> Path | None:
         TrainingError: There are some, and none can be read.
     """
     candidates = sorted(folder.glob("last*.ckpt")) if folder.is_dir() else []
-    found: list[tuple[int, float, Path]] = []
+    readable: list[tuple[int, Path]] = []
     for path in candidates:
         try:
-            checkpoint = read_checkpoint(path)
+            readable.append((int(read_checkpoint(path, mmap=True).get("global_step", 0)), path))
         except TrainingError as error:
             logger.warning("passed over a damaged checkpoint: %s", error.message)
-        else:
-            found.append((int(checkpoint.get("global_step", 0)), path.stat().st_mtime, path))
-    if not found and candidates:
+    for _, path in sorted(readable, reverse=True):
+        # torch does not look at the checksums of what it loads.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is None:
+            return path
+        logger.warning("passed over a damaged checkpoint: %s: the checksum of %s is wrong", path, damaged)
+    if candidates:
         raise TrainingError(
             f"none of the checkpoints in {folder} can be read ({', '.join(path.name for path in candidates)})",
             hint="set experiment.resume to a good one, or experiment.resume=never to start anew",
         )
-    return max(found)[2] if found else None
+    return None

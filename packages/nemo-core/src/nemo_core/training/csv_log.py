@@ -9,8 +9,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
 
 __all__ = ["CSVLog", "read_metrics"]
 

@@ -51,9 +51,13 @@ class WavesData(DataModule):
 class Tiny(Model):
     """Two layers with dropout and a batch norm."""
 
-    def __init__(self, width: int = 16, dropout: float = 0.3) -> None:
+    def __init__(self, width: int = 16, dropout: float = 0.3, norm: bool = True, inputs: int = 32) -> None:
         super().__init__()
-        self.encoder = torch.nn.Sequential(torch.nn.Linear(32, width), torch.nn.BatchNorm1d(width), torch.nn.ReLU())
+        self.encoder = torch.nn.Sequential(
+            torch.nn.Linear(inputs, width),
+            torch.nn.BatchNorm1d(width) if norm else torch.nn.Identity(),
+            torch.nn.ReLU(),
+        )
         self.decoder = torch.nn.Sequential(torch.nn.Dropout(dropout), torch.nn.Linear(width, 4))
 
     def forward(self, signals: torch.Tensor) -> torch.Tensor:

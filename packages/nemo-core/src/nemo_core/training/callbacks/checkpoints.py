@@ -72,12 +72,15 @@ class Checkpoints(Callback):
         """Begin to count from here; drop best checkpoints that a resumed run does not know or no longer has."""
         self._saved_step, self._saved_epoch = trainer.global_step, trainer.current_epoch
         self._saved_time = time.monotonic()
+        source = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        if source is not None and source.parent.resolve() != self.folder.resolve():
+            self.best = []  # those of another run
         if not trainer.is_global_zero:
             return
         for value, name in list(self.best):
             if not (self.folder / name).exists():
-                if trainer.ckpt_path and _step_of(name) == trainer.global_step:
-                    _link(Path(trainer.ckpt_path), self.folder / name)  # killed between the save and the link
+                if source is not None and _step_of(name) == trainer.global_step:
+                    _link(source, self.folder / name)  # killed between the save and the link
                 else:
                     logger.warning("the best checkpoint %s is no longer there", self.folder / name)
                     self.best.remove((value, name))
