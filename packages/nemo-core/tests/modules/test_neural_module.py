@@ -37,7 +37,7 @@ class Bands(NeuralModule):
 def test_ports_have_names_types_and_say_what_may_be_left_out():
     module = Bands(3)
     assert list(module.inputs) == ["audio", "length", "gain"]
-    assert [port.optional for port in module.inputs.values()] == [False, True, True]
+    assert [module.inputs[name].optional for name in module.inputs] == [False, True, True]
     assert module.outputs.features is not module.inputs.audio
     assert str(module.outputs.features) == "bands.features (B, D, T) MelSpectrogram"
     assert "features" in module.outputs
@@ -52,6 +52,16 @@ def test_a_wrong_port_name_lists_the_ports(ask):
     assert "did you mean features?" in caught.value.hint
     assert "length (B) Lengths" in caught.value.hint
     assert not hasattr(Bands(3).outputs, "feature")
+
+
+def test_a_port_may_have_any_name():
+    class Attention(NeuralModule):
+        input_types = {
+            name: NeuralType(("B", "T", "D"), RegressionValues()) for name in ("query", "keys", "values", "items")
+        }
+
+    ports = Attention().inputs
+    assert [ports.query.name, ports.keys.name, ports.values.name, ports.items.name] == list(ports)
 
 
 def test_a_module_without_types_has_no_ports():

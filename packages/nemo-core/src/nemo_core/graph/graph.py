@@ -21,7 +21,7 @@ from nemo_core.graph.mermaid import to_mermaid
 from nemo_core.graph.plan import Plan
 from nemo_core.graph.wiring import End, Node, Wiring
 from nemo_core.modules.module import NeuralModule
-from nemo_core.modules.ports import Chain, Direction, Port, Ports, label_of
+from nemo_core.modules.ports import Chain, Direction, Port, Ports, label_of, owner_of
 from nemo_core.plugins.nearest import did_you_mean
 from nemo_core.types import Declared, NeuralType
 
@@ -211,10 +211,10 @@ class NeuralGraph(NeuralModule):
         wanted = target if isinstance(target, Port | Ports) else self._node(target).inputs
         if isinstance(given, Port) and isinstance(wanted, Port):
             return [(given, wanted)]
-        ports = {wanted.name: wanted} if isinstance(wanted, Port) else wanted
-        node = self._node(wanted.owner).name
-        free = {name: port for name, port in ports.items() if End(node, name) not in self._wiring.sources}
-        return match({given.name: given} if isinstance(given, Port) else given, free)
+        node = self._node(owner_of(wanted)).name
+        targets = _by_name(wanted).items()
+        free = {name: port for name, port in targets if End(node, name) not in self._wiring.sources}
+        return match(_by_name(given), free)
 
     def _connect(self, pairs: Iterable[tuple[Port, Port]]) -> None:
         for source, target in pairs:
@@ -431,6 +431,10 @@ class NeuralGraph(NeuralModule):
             hint = did_you_mean(name, self._declared_inputs) or "write 'node.port'"
             raise GraphError(f"{self.name} has no input {name!r}", hint=hint)
         return self._placeholders()[name]
+
+
+def _by_name(ports: Port | Ports) -> dict[str, Port]:
+    return {ports.name: ports} if isinstance(ports, Port) else {name: ports[name] for name in ports}
 
 
 def _identifier(name: Any, what: str) -> str:

@@ -10,7 +10,7 @@ from nemo_core.errors import NeuralTypeError
 from nemo_core.plugins.nearest import did_you_mean
 from nemo_core.types import Declared
 
-__all__ = ["Chain", "Direction", "Port", "Ports", "UnknownPortError", "chain", "label_of"]
+__all__ = ["Chain", "Direction", "Port", "Ports", "UnknownPortError", "chain", "label_of", "owner_of"]
 
 Direction = Literal["inputs", "outputs"]
 
@@ -76,8 +76,10 @@ class Port(_Chainable):
         return f"<{label_of(self.owner)}.{self.direction}.{self.name} {self.type}>"
 
 
-class Ports(_Chainable, Mapping[str, Port]):
-    """The inputs or the outputs of a module by name; ``module.outputs.encoded`` is ``module.outputs["encoded"]``.
+class Ports(_Chainable):
+    """The inputs or the outputs of a module: ``module.outputs.encoded``, or ``module.outputs["encoded"]``.
+
+    Iterating gives the names. There are no other public attributes, so that a port may have any name (``keys``).
 
     Args:
         owner: The module or node.
@@ -86,48 +88,52 @@ class Ports(_Chainable, Mapping[str, Port]):
         optional: Names of inputs that may be left open although their type does not say so.
     """
 
-    __slots__ = ("_ports", "direction", "owner")
+    __slots__ = ("_direction", "_optional", "_owner", "_types")
 
     def __init__(
         self, owner: Any, direction: Direction, types: Mapping[str, Declared], optional: frozenset[str] = frozenset()
     ) -> None:
-        self.owner = owner
-        self.direction: Direction = direction
-        self._ports = {
-            name: Port(owner, direction, name, type, name in optional or getattr(type, "optional", False))
-            for name, type in types.items()
-        }
+        self._owner = owner
+        self._direction: Direction = direction
+        self._types = types
+        self._optional = optional
 
     def __getitem__(self, name: str) -> Port:
-        port = self._ports.get(name)
-        if port is None:
-            known = ", ".join(f"{port.name} {port.type}" for port in self._ports.values())
-            listing = f"its {self.direction} are {known}" if known else f"it declares no {self.direction}"
+        declared = self._types.get(name)
+        if declared is None:
+            known = ", ".join(f"{port} {type}" for port, type in self._types.items())
+            listing = f"its {self._direction} are {known}" if known else f"it declares no {self._direction}"
             raise UnknownPortError(
-                f"{label_of(self.owner)}.{self.direction} has no port {name!r}",
-                hint=" ".join(filter(None, (did_you_mean(name, self._ports), listing))),
+                f"{label_of(self._owner)}.{self._direction} has no port {name!r}",
+                hint=" ".join(filter(None, (did_you_mean(name, self._types), listing))),
             )
-        return port
+        optional = name in self._optional or getattr(declared, "optional", False)
+        return Port(self._owner, self._direction, name, declared, optional)
 
     def __getattr__(self, name: str) -> Port:
-        if name.startswith("__") or name in Ports.__slots__:
+        if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ports)
+        return iter(self._types)
 
     def __len__(self) -> int:
-        return len(self._ports)
+        return len(self._types)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._ports
+        return name in self._types
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._ports]
+        return [*super().__dir__(), *self._types]
 
     def __repr__(self) -> str:
-        return f"<{label_of(self.owner)}.{self.direction}: {', '.join(map(repr, self._ports))}>"
+        return f"<{label_of(self._owner)}.{self._direction}: {', '.join(self._types)}>"
+
+
+def owner_of(ports: Port | Ports) -> Any:
+    """Return the module or node that has a port, or ports."""
+    return ports._owner if isinstance(ports, Ports) else ports.owner
 
 
 def label_of(owner: Any) -> str:
