@@ -293,6 +293,12 @@ def test_wrong_arguments(call, says):
     refused(lambda: call(Encoder()), *says)
 
 
+def test_a_missing_keyword_only_argument():
+    m = module({"x": FEATURES, "n": LENGTH}, {}, lambda self, x, *, n: x)
+    m(features(), n=LENGTHS)
+    refused(lambda: m(features()), "lacks n (B) Lengths")
+
+
 @pytest.mark.parametrize(
     ("result", "says"),
     [

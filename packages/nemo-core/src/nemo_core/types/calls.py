@@ -88,7 +88,7 @@ class CallCheck:
                 check = by_name[name]
                 if check is not None:
                     check(value, sizes, elements, False)
-        if kwargs or len(args) < len(positional):
+        if (args and kwargs) or len(args) + len(kwargs) < len(self._by_name):
             self._check_names(args, kwargs)
         return sizes
 
