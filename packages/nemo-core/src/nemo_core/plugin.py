@@ -18,7 +18,10 @@ def nemo_components(registry: Registry) -> None:
     registry.command("archive", "nemo_core.cli.archive:app", summary="Show and verify model archives")
     registry.command("models", "nemo_core.cli.models:app", summary="List, show and fetch pretrained models")
     registry.module(
-        "NeuralGraph", "nemo_core.graph.graph:NeuralGraph", summary="Neural modules connected by their typed ports"
+        "NeuralGraph",
+        "nemo_core.graph.graph:NeuralGraph",
+        summary="Neural modules connected by their typed ports",
+        example=None,
     )
     for name, target, summary in _OPTIMIZERS:
         registry.optimizer(name, target, summary=summary)

@@ -142,8 +142,8 @@ class Registry:
             aliases: Further names for it.
             summary: One line for people.
             metadata: Anything else worth knowing before the component is loaded. ``example``, a mapping of constructor
-                arguments, lets :mod:`nemo_core.testing` build one; ``example_sizes`` says how large inputs it needs,
-                as ``NeuralModule.input_example`` takes it.
+                arguments, lets :mod:`nemo_core.testing` build one (None: there is none to build by itself);
+                ``example_sizes`` says how large inputs it needs, as ``NeuralModule.input_example`` takes it.
 
         Raises:
             DuplicateComponentError: A name or alias is taken.

@@ -135,17 +135,18 @@ def registry() -> Registry:
     return plugins().registry
 
 
-def load_plugins(environ: Mapping[str, str] = os.environ, entry_points: Iterable[EntryPoint] | None = None) -> Plugins:
+def load_plugins(environ: Mapping[str, str] | None = None, entry_points: Iterable[EntryPoint] | None = None) -> Plugins:
     """Load plugins into a new manager and a new registry.
 
     Args:
-        environ: Where the switches above are read from.
+        environ: Where the switches above are read from; the process's environment if not given.
         entry_points: The plugins; by default those of the installed distributions.
 
     Raises:
         PluginError: ``NEMO_PLUGINS`` names a plugin that is not installed, or strict loading met a broken one.
         DuplicateComponentError: Two plugins claim one name.
     """
+    environ = os.environ if environ is None else environ
     manager = pluggy.PluginManager(hookspecs.NAMESPACE)
     manager.add_hookspecs(hookspecs)
     components = Registry()

@@ -42,7 +42,7 @@ def check_module(make: str | Component | Callable[[], NeuralModule], *, sizes: S
         ...         return logits[0]
         >>> check_module(Careless)
         Traceback (most recent call last):
-        AssertionError: Careless: made-up inputs: Tensor of shape (8,) does not fit Careless.logits (B, D) Logits...
+        AssertionError: Careless: made-up inputs: Tensor of shape (8) does not fit Careless.logits...
     """
     if isinstance(make, str):
         found = registry().find(make)

@@ -147,12 +147,12 @@ def documented(info: PluginInfo) -> Iterator[_Finding]:
 
 
 def named_apart(info: PluginInfo) -> Iterator[_Finding]:
-    """Names are ``<prefix>.<Name>``, so that they stay free of what other plugins may bring."""
+    """Names are ``<prefix>.<Name>``, so that plugins do not get in each other's way; bare ones are nemo-core's."""
 
     def check(component: Component) -> None:
         assert "." in component.name, f"call it <prefix>.{component.name}"
 
-    for component in _components(info):
+    for component in () if info.distribution == "nemo-core" else _components(info):
         if component.kind in ("module", "model", "dataset", "tokenizer", "loss", "metric", "augmentation"):
             yield component.name, partial(check, component)
 
@@ -261,6 +261,8 @@ def _on_modules(info: PluginInfo, name: str) -> Iterator[_Finding]:
 def _require_example(component: Component) -> None:
     """Skip what cannot be built for want of arguments; a component that can do without needs no example."""
     if "example" in component.metadata:
+        if component.metadata["example"] is None:
+            raise Skip("is made of other components")
         return
     parameters = inspect.signature(component.load()).parameters.values()
     needed = [each.name for each in parameters if each.default is each.empty and each.kind not in (2, 4)]
