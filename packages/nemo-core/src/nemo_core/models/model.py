@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import TrainingError
+from nemo_core.modules.freezing import TrainState
 
 if TYPE_CHECKING:
     import torch
@@ -131,16 +132,12 @@ class Model(pl.LightningModule, Configured):
     @contextmanager
     def as_frozen(self) -> Iterator[Self]:
         """Freeze all weights and switch to evaluation mode; on leaving, put everything back as it was."""
-        trainable = {name: weight.requires_grad for name, weight in self.named_parameters()}
-        training = {name: module.training for name, module in self.named_modules()}
+        before = TrainState(self)
         self.freeze()
         try:
             yield self
         finally:
-            for name, weight in self.named_parameters():
-                weight.requires_grad_(trainable.get(name, True))
-            for name, module in self.named_modules():
-                module.training = training.get(name, True)
+            before.restore(self)
 
     def configure_optimizers(self) -> Any:
         """Return what the training glue builds for this model (Lightning calls this)."""
