@@ -25,6 +25,8 @@ def write_pages(app: Any) -> None:
         "generated/elements": elements_page(),
         **{f"api/{group}": api_page(group, modules) for group, modules in api_groups().items()},
     }
+    for stale in {*REFERENCE.glob("*/*.md")} - {REFERENCE / f"{name}.md" for name in pages}:
+        stale.unlink()
     for name, lines in pages.items():
         text = "\n".join(lines) + "\n"
         target = REFERENCE / f"{name}.md"
