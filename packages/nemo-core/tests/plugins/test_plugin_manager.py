@@ -128,6 +128,13 @@ def test_strict_loading_can_be_off(site: Any, value: str) -> None:
         site.load(NEMO_STRICT_PLUGINS=value)
 
 
+def test_a_damaged_installation_is_not_the_end(site: Any) -> None:
+    site.install("nemo-frogs")
+    next(site.path.glob("*.dist-info/METADATA")).unlink()
+    (info,) = site.load().infos
+    assert (info.distribution, info.version, info.error) == ("unknown", "unknown", None)
+
+
 def test_an_unknown_hook_comes_with_the_nearest(site: Any) -> None:
     site.install("nemo-broken", FAILING["unknown hook"])
     with pytest.warns(PluginWarning, match=r"nemo_component, which is not a hook \(did you mean nemo_components"):

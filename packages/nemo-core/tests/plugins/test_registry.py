@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fractions
+import pickle
 import sys
 import types
 from string import ascii_lowercase
@@ -116,6 +117,13 @@ def test_source_is_recorded_and_restored(registry: Registry) -> None:
     registry.module("mine", "m:f")
     assert registry.get("module", "frogs.Encoder").source == "nemo-frogs 1.0"
     assert registry.get("module", "mine").source == "this process"
+
+
+def test_components_cross_process_borders(registry: Registry) -> None:
+    registry.module("demo.Fraction", "fractions:Fraction", example={"numerator": 1})
+    component = registry.get("module", "demo.Fraction")
+    assert pickle.loads(pickle.dumps(component)) == component
+    assert hash(component) == hash(pickle.loads(pickle.dumps(component)))
 
 
 def test_recipes_have_a_prefix(registry: Registry) -> None:

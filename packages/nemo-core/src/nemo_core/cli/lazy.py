@@ -145,9 +145,11 @@ def click_command(component: Component) -> Any:
 
 
 def tune(command: Any) -> None:
-    """Make a command, and those below it, keep the lines of ``Example:`` paragraphs and start faster."""
+    """Make a command, and those below it, keep the lines of some paragraphs of its help, and start faster."""
     if command.help:
-        command.help = re.sub(r"(?m)^(Examples?:)$", "\b\n\\1", command.help)  # click would fill the lines
+        command.help = re.sub(
+            r"(?m)^((?:Examples?|Environment):)$", "\b\n\\1", command.help
+        )  # click would fill the lines
     make_help_option = command.get_help_option
 
     def get_help_option(ctx: Any) -> Any:

@@ -25,7 +25,13 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """List, check and create plugins."""
+    """List, check and create plugins.
+
+    Environment:
+      NEMO_PLUGINS=a,b        load only these beside nemo-core; empty: none
+      NEMO_STRICT_PLUGINS=1   a plugin that cannot be loaded is an error
+      NEMO_TRACE_PLUGINS=1    say what is loaded, from where, and how long it takes
+    """
 
 
 @app.command("list")
@@ -82,9 +88,9 @@ def check(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Check plugins against the rules that nemo_core.testing sets; exit code 1 if one is broken.
+    """Check plugins against the rules of nemo_core.testing.
 
-    Imports and builds what they offer, so it takes a while.
+    Imports and builds what they offer, so it takes a while. Exit code 1 if a rule is broken.
 
     Example:
       nemo plugins check nemo-birdsong
@@ -110,7 +116,9 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the distribution, such as nemo-birdsong.")],
     directory: Annotated[Path | None, typer.Option(help="Folder to create; default: ./NAME.")] = None,
 ) -> None:
-    """Write a new plugin project: a module, a dataset, a recipe that trains, a command, and tests that pass.
+    """Write a new plugin project that works.
+
+    It has a module, a model, a data set, a recipe that trains, a command, and tests that pass.
 
     Example:
       nemo plugins new nemo-birdsong && cd nemo-birdsong && pip install -e . && pytest

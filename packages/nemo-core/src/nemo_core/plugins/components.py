@@ -156,7 +156,7 @@ class Registry:
         for each in (name, *aliases):
             if not isinstance(each, str) or not each.strip() or each != each.strip():
                 raise PluginError(f"{self._who()} registers a {kind} under the name {each!r}", hint="give it a name")
-        self._add(Component(kind, name, target, tuple(aliases), summary, *self._source, MappingProxyType(metadata)))
+        self._add(Component(kind, name, target, tuple(aliases), summary, *self._source, metadata))
 
     # One method for each kind, so that plugins read as prose: registry.module("asr.ConformerEncoder", ...).
     module = partialmethod(add, "module")

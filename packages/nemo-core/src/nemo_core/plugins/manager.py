@@ -183,8 +183,11 @@ class _Found:
 
     @classmethod
     def of(cls, entry_point: EntryPoint) -> _Found:
-        # name and version of a Distribution would each parse the METADATA file anew.
-        metadata: Any = entry_point.dist.metadata if entry_point.dist is not None else {}
+        # Distribution.name and .version would each parse the METADATA file anew.
+        try:
+            metadata: Any = entry_point.dist.metadata if entry_point.dist is not None else {}
+        except Exception:  # a damaged installation: the file is missing or is no text
+            metadata = {}
         name, version = (metadata.get(key, "unknown") for key in ("Name", "Version"))
         return cls(entry_point.name, entry_point.value, name, version)
 
