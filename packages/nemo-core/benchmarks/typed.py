@@ -12,7 +12,7 @@ from nemo_core.types import AcousticEncoded, Lengths, NeuralType, Spectrogram, t
 
 #: Microseconds per call over the plain module.
 BUDGET, BUDGET_DISABLED = 10.0, 0.5
-ROUNDS, CALLS = 101, 500
+ROUNDS, CALLS = 501, 50  # rounds short enough that what else the machine does rarely falls into one
 
 
 class Plain(NeuralModule):
