@@ -62,9 +62,8 @@ def train(
         return
     from nemo_core.config import compose
 
-    config = compose(
-        recipe, changes, config_dirs=config_dir or ()
-    )  # everything that can be wrong with it is said before torch is loaded
+    # Everything that can be wrong with it is said before torch is loaded.
+    config = compose(recipe, changes, config_dirs=config_dir or ())
     if cfg is not None:
         from omegaconf import OmegaConf
 
@@ -96,7 +95,7 @@ def _multirun(recipe: str, overrides: list[str], config_dirs: list[str]) -> None
 def _job(config: DictConfig, overrides: list[str]) -> float | None:
     """Train one job of a sweep; return what a sweeper that optimizes looks at."""
     console(stderr=True).print(f"job {config.experiment.version}", markup=False, highlight=False, style="bold")
-    return _train(config, overrides).metrics.get(config.experiment.monitor)
+    return _train(config, overrides).metrics.get(f"best_{config.experiment.monitor or 'val_loss'}")
 
 
 def _dry_run(config: DictConfig) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import distributed
@@ -43,11 +43,11 @@ class World:
     local_size: int = 1
     launched: bool = False
 
-    def share(self, value: Any) -> Any:
+    def share(self, value: _T) -> _T:
         """Return rank 0's ``value`` on every rank."""
         if self.size == 1:
             return value
-        box = [value]
+        box: list[_T] = [value]
         distributed.broadcast_object_list(box, src=0)
         return box[0]
 
@@ -64,7 +64,7 @@ class World:
         value, problem = self.share(outcome)
         if problem is not None:
             raise problem
-        return value
+        return cast(_T, value)
 
 
 def local_processes(trainer: TrainerConfig) -> int:

@@ -79,7 +79,8 @@ def build_optimizer(model: torch.nn.Module, optim: Mapping[str, Any], *, registr
     )
     if not groups:
         raise ConfigError("the model has no trainable parameters", hint="unfreeze some, or do not train it")
-    return _call(component.load(), component.name, "optim", groups, arguments)
+    optimizer: Optimizer = _call(component.load(), component.name, "optim", groups, arguments)
+    return optimizer
 
 
 def build_scheduler(

@@ -37,14 +37,14 @@ def config_hash(config: Mapping[str, Any]) -> str:
     False
     """
     binding = {key: value for key, value in config.items() if key not in ("recipe", "trust")}
-    for section, keep in (
-        ("trainer", lambda key: key not in _FREE_TRAINER_KEYS),
-        ("data", lambda key: key not in _FREE_DATA_KEYS),
-        ("experiment", lambda key: key in _BINDING_EXPERIMENT_KEYS),
-    ):
+    for section, free in (("trainer", _FREE_TRAINER_KEYS), ("data", _FREE_DATA_KEYS)):
         values = binding.get(section)
         if isinstance(values, Mapping):
-            binding[section] = {key: value for key, value in values.items() if keep(key)}
+            binding[section] = {key: value for key, value in values.items() if key not in free}
+    if isinstance(binding.get("experiment"), Mapping):
+        binding["experiment"] = {
+            key: value for key, value in binding["experiment"].items() if key in _BINDING_EXPERIMENT_KEYS
+        }
     # An empty section and none are the same.
     binding = {key: value for key, value in binding.items() if value not in ({}, None)}
     return hashlib.sha256(json.dumps(binding, sort_keys=True, default=str).encode()).hexdigest()[:16]

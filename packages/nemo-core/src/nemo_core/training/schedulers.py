@@ -187,7 +187,7 @@ class SquareAnnealing(Schedule):
 
     def rate(self, step: int, base: float) -> float:
         """Return the rate after the warm-up."""
-        return max(self.min_lr, base * (1 - self._progress(step, self.warmup_steps)) ** 2)
+        return max(self.min_lr, base * math.pow(1 - self._progress(step, self.warmup_steps), 2))
 
 
 class SquareRootAnnealing(Schedule):
@@ -195,7 +195,7 @@ class SquareRootAnnealing(Schedule):
 
     def rate(self, step: int, base: float) -> float:
         """Return the rate after the warm-up."""
-        return max(self.min_lr, base * (1 - self._progress(step, 0)) ** 0.5)
+        return max(self.min_lr, base * math.sqrt(1 - self._progress(step, 0)))
 
 
 class WarmupAnnealing(Schedule):
@@ -213,7 +213,7 @@ class InverseSquareRootAnnealing(Schedule):
 
     def rate(self, step: int, base: float) -> float:
         """Return the rate after the warm-up."""
-        return base * ((self.warmup_steps + 1) / (step + 1)) ** 0.5
+        return base * math.sqrt((self.warmup_steps + 1) / (step + 1))
 
 
 class T5InverseSquareRootAnnealing(Schedule):
@@ -237,7 +237,7 @@ class T5InverseSquareRootAnnealing(Schedule):
 
     def rate(self, step: int, base: float) -> float:
         """Return the rate."""
-        return base / max(step, self.constant_steps, 1) ** 0.5
+        return base / math.sqrt(max(step, self.constant_steps, 1))
 
 
 class NoamAnnealing(Schedule):
@@ -272,10 +272,10 @@ class NoamAnnealing(Schedule):
     def rate_at(self, step: int, base: float) -> float:
         """Return the rate at ``step`` of a group whose base rate is ``base``."""
         step = max(1, step)
-        scale = step**-0.5
+        scale = 1 / math.sqrt(step)
         if self.warmup_steps:
-            scale = min(scale, step * self.warmup_steps**-1.5)
-        rate = base * self.d_model**-0.5 * scale
+            scale = min(scale, step / math.pow(self.warmup_steps, 1.5))
+        rate = base / math.sqrt(self.d_model) * scale
         return max(rate, self.min_lr) if step > self.warmup_steps else rate
 
 
@@ -347,7 +347,7 @@ class WarmupHoldAnnealOneMinusSquareRoot(HoldSchedule):
 
     def decay(self, step: int, base: float) -> float:
         """Return the rate after the hold."""
-        return self.min_lr + (base - self.min_lr) * (1 - self._progress(step, self.hold_end) ** 0.5)
+        return self.min_lr + (base - self.min_lr) * (1 - math.sqrt(self._progress(step, self.hold_end)))
 
 
 class NoamHoldAnnealing(HoldSchedule):
@@ -387,7 +387,8 @@ class NoamHoldAnnealing(HoldSchedule):
         """Return the rate after the hold."""
         if not self.warmup_steps:
             return base  # the constructor is about to refuse
-        scale = max(1.0, self.warmup_steps**self.decay_rate) / max(1.0, (step - self.hold_steps) ** self.decay_rate)
+        scale = max(1.0, math.pow(self.warmup_steps, self.decay_rate))
+        scale /= max(1.0, math.pow(step - self.hold_steps, self.decay_rate))
         return max(self.min_lr, base * scale)
 
 
@@ -396,7 +397,7 @@ def _polynomial(done: int, total: int, power: float, cycle: bool) -> float:
     total = max(1, total)
     if cycle:
         total *= max(1, math.ceil(done / total))
-    return (1 - min(done, total) / total) ** power
+    return math.pow(1 - min(done, total) / total, power)
 
 
 class PolynomialDecayAnnealing(Schedule):

@@ -34,7 +34,8 @@ def build_strategy(setting: Any, processes: int, model: LightningModule, trust: 
     if isinstance(setting, Mapping):
         from nemo_core.config import instantiate
 
-        return instantiate(setting, trust=trust)
+        strategy: Strategy = instantiate(setting, trust=trust)
+        return strategy
     if setting not in STRATEGIES:
         raise ConfigError(f"trainer.strategy: {setting!r} is not a strategy", hint=f"one of {', '.join(STRATEGIES)}")
     if setting == "fsdp2":

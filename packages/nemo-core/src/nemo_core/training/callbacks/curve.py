@@ -115,4 +115,4 @@ def _style(axis: Any, label: str, legend: bool) -> None:
     for side in ("left", "bottom"):
         axis.spines[side].set_color(_GRID)
     if legend:
-        axis.legend(frameon=False, fontsize=8, loc="upper right")
+        axis.legend(frameon=False, fontsize=8, loc="best")
