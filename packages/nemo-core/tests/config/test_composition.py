@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -116,6 +117,7 @@ def test_a_missing_value_and_a_missing_argument(studio):
         ("data.train='a b=c.jsonl'", "data.train", "a b=c.jsonl"),
         ("model.name=${name}", "model.name", "tiny"),
         ("model.decoder=null", "model.decoder", None),
+        ("alphabet.1=c", "alphabet", ["a", "c"]),
     ],
 )
 def test_overrides(studio, override, path, value):
@@ -156,6 +158,15 @@ def test_deletion_and_groups(studio):
         ("model._target_=my_pkg.parts.Mine", "add trust=[my_pkg]"),
         ("trainer.callbacks=[{_target_: os.system}]", "trainer.callbacks[0]: _target_ os.system"),
         ("experiment={ema: {dekay: 1}}", "experiment.ema.dekay"),
+        ("alphabet.7=c", "alphabet has no 7"),
+        ("+alphabet.7=c", "alphabet"),
+        ("+alphabet.x=c", "alphabet"),
+        ("model.name.x=c", "model.name has no x"),
+        ("model=${nothing}", "model: ${nothing} cannot be resolved"),
+        ("optim.lr=${optim.lr}", "optim.lr"),
+        ("data.train=[a", "is no override"),
+        ("=1", "is no override"),
+        ("", "is no override"),
     ],
 )
 def test_bad_overrides(studio, override, words):
@@ -316,3 +327,17 @@ def test_a_typo_is_always_reported_with_the_right_key(studio, key, data):
     lines = mistakes(studio, [f"{wrong}=1"])
     assert lines[0].startswith(f"{'.'.join([*parts[:spot], typo])}: ")
     assert word in lines[0].partition("did you mean ")[2]
+
+
+PATHS = st.sampled_from([*KEYS, "model", "trainer", "alphabet", "alphabet.0", "hydra.run.dir", "trust", "x", "a/b", ""])
+TEXTS = st.sampled_from(["1", "null", "[1,2]", "{a: 1}", "{_target_: os.system}", "${name}", "${", "a,b", "'q'", "\\"])
+ANY = st.builds(
+    "{}{}={}".format, st.sampled_from(["", "+", "++", "~"]), PATHS | st.text(max_size=6), TEXTS | st.text(max_size=6)
+)
+
+
+@given(ANY)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_override_is_taken_or_refused_in_our_own_words(studio, override):
+    with contextlib.suppress(ConfigError):  # anything else is a failure
+        compose("studio/tiny", [override], registry=studio.registry)

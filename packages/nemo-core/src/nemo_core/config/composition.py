@@ -80,7 +80,7 @@ def prepare(
     # Hydra's own come first, and what may be named, since these decide what the others are compared with.
     early, values = [], []
     for override in parsed:
-        if override.key_or_group == "trust":
+        if override.key_or_group == "trust" and not override.is_delete():
             early.append(f"++{str(override.input_line).lstrip('+')}")
         elif _is_groups(override, folders):
             early.append(str(override.input_line))

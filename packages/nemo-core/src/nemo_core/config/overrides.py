@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nemo_core.config.build import plain
@@ -54,7 +54,10 @@ def parse_overrides(lines: Sequence[str]) -> tuple[list[Override], list[Problem]
     parsed, problems = [], []
     for line in lines:
         try:
-            parsed.append(parser.parse_override(line))
+            override = parser.parse_override(line)
+            if not override.key_or_group:
+                raise HydraException("it has no key")
+            parsed.append(override)
         except HydraException as error:
             text = str(error).partition("\n")[0]
             hint = None if "=" in line or line.startswith("~") else "write key=value"
@@ -110,21 +113,25 @@ class _Judge:
             elif spelt:
                 self.judged.accepted.append(line)
             return
-        value = _value(override)
+        value = None if override.is_sweep_override() else override.value()
         if not spelt and not isinstance(value, dict):
             # The line about the key also tells what is wrong with the value: it is one mistake of one place.
-            wrong = misfit(parameter, value) if parameter and not override.is_sweep_override() else None
+            refers = isinstance(value, str) and "${" in value
+            wrong = misfit(parameter, value) if parameter and not refers and not override.is_sweep_override() else None
             if wrong:
                 last = self.judged.problems[-1]
                 hint = " ".join(filter(None, [last.hint, f"({parameter.name} {wrong})"]))
                 self.judged.problems[-1] = Problem(last.path, last.message, hint, last.where)
             return
-        if spelt:
-            self.judged.accepted.append("++" + line.lstrip("+"))
-        else:
-            self.judged.accepted.append(f"++{'.'.join(found)}={line.partition('=')[2]}")
-        if not override.is_sweep_override():
-            OmegaConf.update(self.config, ".".join(found), value, merge=True, force_add=True)
+        try:
+            if not override.is_sweep_override():
+                OmegaConf.update(self.config, ".".join(found), value, merge=True, force_add=True)
+        except (OmegaConfBaseException, TypeError, ValueError) as error:
+            text = str(error).partition("\n")[0]
+            self.judged.problems.append(Problem(override.key_or_group, f"cannot be set: {text}"))
+            return
+        assignment = line.lstrip("+") if spelt else f"{'.'.join(found)}={line.partition('=')[2]}"
+        self.judged.accepted.append(f"++{assignment}")
 
     def follow(self, keys: list[str], line: str, *, adding: bool) -> tuple[list[str] | None, Any]:
         """Walk along a key, correcting it; return it as corrected (None if it leads nowhere) and its parameter."""
@@ -166,14 +173,16 @@ class _Judge:
     @staticmethod
     def _known(node: Any, shape: Shape | None) -> set[str]:
         known = {str(key) for key in node} if isinstance(node, DictConfig) else set()
+        if isinstance(node, ListConfig):
+            known = {str(index) for index in range(len(node))}
         return known | (set(shape.parameters) if shape else set())
 
 
 def _child(node: Any, key: str) -> Any:
-    if not isinstance(node, DictConfig) or key not in node:
-        return None
     try:
-        return node[key]
+        if isinstance(node, ListConfig):
+            return node[int(key)]
+        return node[key] if isinstance(node, DictConfig) and key in node else None
     except OmegaConfBaseException:
         return None
 
@@ -186,14 +195,3 @@ def _names(node: Any) -> Any:
         return {key: plain(node[key], missing=True) for key in ("_target_", "_args_", "name") if key in node}
     except (OmegaConfBaseException, ConfigError):
         return {}
-
-
-def _value(override: Override) -> Any:
-    """Return the value of an override as OmegaConf would hold it."""
-    if override.is_sweep_override():
-        return None
-    return plain(OmegaConf.create({"value": override.value()}), missing=True)["value"] if _safe(override) else None
-
-
-def _safe(override: Override) -> bool:
-    return "${" not in (override.input_line or "")
