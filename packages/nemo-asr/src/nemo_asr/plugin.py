@@ -26,12 +26,16 @@ def nemo_components(registry: Registry) -> None:
         "nemo_asr.modules.conv_encoder:ConvASREncoder",
         aliases=(f"{_NVIDIA_MODULES}.ConvASREncoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASREncoder"),
         summary="Convolutional encoder: Jasper and QuartzNet",
+        example={"feat_in": 8, "jasper": [{"filters": 16, "kernel": 11, "stride": 2}]},
+        example_sizes={"D": 8},
     )
     registry.module(
         "asr.CTCDecoder",
         "nemo_asr.modules.ctc_decoder:CTCDecoder",
         aliases=(f"{_NVIDIA_MODULES}.ConvASRDecoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASRDecoder"),
         summary="Output layer of CTC models",
+        example={"feat_in": 8, "vocabulary": 3},
+        example_sizes={"D": 8},
     )
     registry.augmentation(
         "asr.SpecAugment",
@@ -47,6 +51,8 @@ def nemo_components(registry: Registry) -> None:
         "nemo_asr.losses.ctc:CTCLoss",
         aliases=("nemo.collections.asr.losses.ctc.CTCLoss",),
         summary="Connectionist temporal classification",
+        example={"blank": 10},
+        example_sizes={"log_probs": {"T": 64, "D": 11}, "targets": {"T": 16}},
     )
     registry.model(
         "asr.CTCModel",
