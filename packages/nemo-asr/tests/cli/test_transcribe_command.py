@@ -65,7 +65,7 @@ def test_outputs_are_written_and_never_replaced_unasked(archive, recordings, mod
     out = tmp_path / "out"
     assert run(["transcribe", archive, str(recordings), "-o", str(out)]) == 0
     expected = {h.source: h.text for h in model.transcribe(recordings)}
-    assert (out / "a.txt").read_text() == expected[str(recordings / "a.wav")] + "\n"
+    assert (out / "a.txt").read_text() == expected[str(recordings / "a.wav")].strip() + "\n"
     lines = [json.loads(line) for line in (out / "transcripts.jsonl").read_text().splitlines()]
     assert {line["audio_filepath"]: line["pred_text"] for line in lines} == expected
     (out / "a.txt").write_text("mine")

@@ -143,7 +143,7 @@ def _show(pairs: list[tuple[Source, Hypothesis]], summary: dict[str, Any], times
     columns = ["audio", "seconds", *(["said"] if said else []), "heard"]
     rows = []
     for source, hypothesis in done:
-        heard = hypothesis.text
+        heard = hypothesis.text.strip()
         if timestamps:
             heard = " ".join(f"{word.text} [{word.start:.2f}-{word.end:.2f}]" for word in hypothesis.words)
         name = Path(hypothesis.source).name
@@ -165,4 +165,4 @@ def _write(folder: Path, pairs: list[tuple[Source, Hypothesis]]) -> None:
         if hypothesis.error is None:
             # Files of one name in several folders: the folder goes into the name, so that none replaces another.
             unique = name if names.count(name) == 1 else "-".join(Path(source.name).with_suffix("").parts[-2:])
-            (folder / f"{unique}.txt").write_text(hypothesis.text + "\n", encoding="utf-8")
+            (folder / f"{unique}.txt").write_text(hypothesis.text.strip() + "\n", encoding="utf-8")

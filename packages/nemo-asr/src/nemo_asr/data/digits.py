@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
@@ -69,17 +70,14 @@ class ConnectedDigits(Configured):
             raise ConfigError(f"digits: split {split!r} is not known", hint=f"one of {', '.join(_SPLITS)}")
         if size < 1 or not 1 <= min_digits <= max_digits:
             raise ConfigError(f"digits: {size} strings of {min_digits} to {max_digits} digits cannot be made")
-        for name, (low, high) in {"gap": gap, "speed": speed, "gain": gain, "noise": noise}.items():
-            if low > high or (name in ("gap", "speed") and low < 0) or (name == "speed" and low == 0):
-                raise ConfigError(f"digits: {name} from {low} to {high} is not a range", hint="give low, high")
         self.split = split
         self.size = size
         self.min_digits = min_digits
         self.max_digits = max_digits
-        self.gap = tuple(gap)
-        self.speed = tuple(speed)
-        self.gain = tuple(gain)
-        self.noise = tuple(noise)
+        self.gap = _range("gap", gap, least=0.0)
+        self.speed = _range("speed", speed, least=0.1)
+        self.gain = _range("gain", gain)
+        self.noise = _range("noise", noise)
         self.validation_takes = validation_takes
         self.seed = seed
 
@@ -132,7 +130,7 @@ class ConnectedDigits(Configured):
     def _speakers(self) -> list[str]:
         return sorted({speaker for speaker, _ in self._recordings})
 
-    def _compose(self, index: int, rng: np.random.Generator, gain: Sequence[float]) -> tuple[np.ndarray, str]:
+    def _compose(self, index: int, rng: np.random.Generator, gain: tuple[float, float]) -> tuple[np.ndarray, str]:
         count = self.min_digits + index % (self.max_digits - self.min_digits + 1)
         speaker = self._speakers[rng.integers(len(self._speakers))]
         digits = rng.integers(0, len(DIGITS), count)
@@ -150,6 +148,12 @@ class ConnectedDigits(Configured):
     def __getstate__(self) -> dict[str, object]:
         # Loading workers decode the recordings themselves rather than receive 20 MB through a pipe.
         return {key: value for key, value in self.__dict__.items() if key not in ("_recordings", "_speakers")}
+
+
+def _range(name: str, given: Sequence[float], least: float = -math.inf) -> tuple[float, float]:
+    if len(given) != 2 or not least <= given[0] <= given[1]:
+        raise ConfigError(f"digits: {name} {list(given)} is not a range", hint="give the lowest and the highest value")
+    return float(given[0]), float(given[1])
 
 
 def _silence(seconds: float) -> np.ndarray:

@@ -14,12 +14,12 @@ from nemo_asr.decoding.hypothesis import Alignment, Hypothesis, Span
 from nemo_asr.losses.ctc import CTCLoss
 from nemo_asr.models.recognizer import SpeechRecognizer
 from nemo_asr.modules.ctc_decoder import CTCDecoder
+from nemo_asr.modules.encoder import AcousticEncoder
 from nemo_asr.modules.mel import MelSpectrogram
 from nemo_asr.modules.spec_augment import SpecAugment
-from nemo_asr.tokenizers.char import CharTokenizer
+from nemo_asr.tokenizers.base import Tokenizer
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
-from nemo_core.modules import NeuralModule
 
 __all__ = ["CTCModel"]
 
@@ -38,6 +38,7 @@ class CTCModel(SpeechRecognizer):
     Example:
         >>> import torch
         >>> from nemo_asr.modules import ConvASREncoder
+        >>> from nemo_asr.tokenizers import CharTokenizer
         >>> model = CTCModel(
         ...     preprocessor=MelSpectrogram(8000, features=40),
         ...     encoder=ConvASREncoder([{"filters": 32, "kernel": 11, "stride": 2}], feat_in=40),
@@ -49,12 +50,14 @@ class CTCModel(SpeechRecognizer):
         (torch.Size([1, 56, 4]), [50])
     """
 
+    encoder: AcousticEncoder
+
     def __init__(
         self,
         preprocessor: MelSpectrogram,
-        encoder: NeuralModule,
+        encoder: AcousticEncoder,
         decoder: CTCDecoder,
-        tokenizer: CharTokenizer,
+        tokenizer: Tokenizer,
         spec_augment: SpecAugment | None = None,
         ctc_reduction: str = "mean_batch",
     ) -> None:

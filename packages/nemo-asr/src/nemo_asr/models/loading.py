@@ -17,4 +17,4 @@ def restore(path_or_name: str | Path, **options: Any) -> Any:
     Raises:
         ArchiveError: The archive is damaged or does not hold a speech recognition model.
     """
-    return restore_any(path_or_name, expect=SpeechRecognizer, **options)
+    return restore_any(path_or_name, expect=SpeechRecognizer, **options)  # type: ignore[type-abstract]

@@ -19,6 +19,7 @@ from nemo_core.models import Model
 
 if TYPE_CHECKING:
     from nemo_asr.modules.mel import MelSpectrogram
+    from nemo_asr.tokenizers.base import Tokenizer
 
 __all__ = ["SpeechRecognizer"]
 
@@ -32,6 +33,7 @@ class SpeechRecognizer(Model, abc.ABC):
     """
 
     preprocessor: MelSpectrogram
+    tokenizer: Tokenizer
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +100,7 @@ class SpeechRecognizer(Model, abc.ABC):
         heard = [hypothesis.text for hypothesis in hypotheses]
         self.wer.update(batch.texts, heard)
         self.cer.update(batch.texts, heard)
-        options = {"on_step": False, "on_epoch": True, "batch_size": size}
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": size}
         self.log(f"{split}_loss", loss, sync_dist=True, **options)
         self.log(f"{split}_wer", self.wer, prog_bar=True, **options)
         self.log(f"{split}_cer", self.cer, **options)

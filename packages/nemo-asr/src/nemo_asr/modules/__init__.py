@@ -7,6 +7,7 @@ from nemo_core._lazy import attach
 if TYPE_CHECKING:
     from nemo_asr.modules.conv_encoder import ConvASREncoder as ConvASREncoder
     from nemo_asr.modules.ctc_decoder import CTCDecoder as CTCDecoder
+    from nemo_asr.modules.encoder import AcousticEncoder as AcousticEncoder
     from nemo_asr.modules.mel import MelSpectrogram as MelSpectrogram
     from nemo_asr.modules.spec_augment import SpecAugment as SpecAugment
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nemo_asr.modules.encoder import AcousticEncoder
 from nemo_asr.modules.initialize import initialize
 from nemo_asr.modules.jasper import JasperBlock
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
-from nemo_core.modules import NeuralModule
 
 __all__ = ["ConvASREncoder"]
 
@@ -28,7 +28,7 @@ _NEUTRAL = {
 }
 
 
-class ConvASREncoder(NeuralModule):
+class ConvASREncoder(AcousticEncoder):
     """A stack of :class:`~nemo_asr.modules.jasper.JasperBlock`.
 
     Args:
@@ -69,7 +69,7 @@ class ConvASREncoder(NeuralModule):
         for index, given in enumerate(jasper):
             block = _read_block(given, f"encoder.jasper[{index}]")
             stride *= block["stride"] ** block["repeat"]
-            common = {"activation": activation, "conv_mask": conv_mask}
+            common: dict[str, Any] = {"activation": activation, "conv_mask": conv_mask}
             blocks.append(JasperBlock(channels, **block, **common, norm_eps=norm_eps, norm_momentum=norm_momentum))
             channels = block["filters"]
         self.feat_in = feat_in
@@ -77,22 +77,6 @@ class ConvASREncoder(NeuralModule):
         self.stride = stride
         self.encoder = nn.ModuleList(blocks)
         initialize(self, init_mode)
-
-    @property
-    def input_types(self) -> dict[str, nt.NeuralType]:
-        """``features`` (B, D, T) and ``length`` (B,) in frames."""
-        return {
-            "features": nt.NeuralType(("B", "D", "T"), nt.Spectrogram()),
-            "length": nt.NeuralType(("B",), nt.Lengths()),
-        }
-
-    @property
-    def output_types(self) -> dict[str, nt.NeuralType]:
-        """``encoded`` (B, D, T') and ``length`` (B,) in encoder frames."""
-        return {
-            "encoded": nt.NeuralType(("B", "D", "T"), nt.AcousticEncoded()),
-            "length": nt.NeuralType(("B",), nt.Lengths()),
-        }
 
     @nt.typed
     def forward(self, features: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -124,7 +126,11 @@ class JasperBlock(nn.Module):
             return [ACTIVATIONS[activation](), nn.Dropout(dropout)]
 
         def convolve(channels: int) -> list[nn.Module]:
-            shape = {"stride": stride, "dilation": dilation, "padding": same_padding(kernel_size, stride, dilation)}
+            shape: dict[str, Any] = {
+                "stride": stride,
+                "dilation": dilation,
+                "padding": same_padding(kernel_size, stride, dilation),
+            }
             if not separable:
                 return [MaskedConv1d(channels, filters, kernel_size, mask=conv_mask, **shape), norm()]
             depthwise = MaskedConv1d(channels, channels, kernel_size, groups=channels, mask=conv_mask, **shape)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
+    from nemo_asr.tokenizers.base import Tokenizer as Tokenizer
     from nemo_asr.tokenizers.char import CharTokenizer as CharTokenizer
 
 __getattr__, __dir__ = attach(__name__)

@@ -51,7 +51,7 @@ class Source:
         if not isinstance(self.audio, (str, os.PathLike)):
             return 0.0  # looking into an open file would move its position
         try:
-            return audio_duration(self.audio) - self.offset
+            return audio_duration(Path(self.audio)) - self.offset
         except DataError:
             return 0.0
 
@@ -65,8 +65,9 @@ class Source:
             raise self.error
         if isinstance(self.audio, np.ndarray):
             return prepare_samples(self.audio, self.rate or sample_rate, sample_rate, channel=channel, name=self.name)
-        options = {"offset": self.offset, "duration": self.span, "channel": channel}
-        return read_audio(self.audio, sample_rate=sample_rate, **options)[0]
+        return read_audio(self.audio, sample_rate=sample_rate, offset=self.offset, duration=self.span, channel=channel)[
+            0
+        ]
 
 
 def find_sources(audio: Any, *, sample_rate: int | None = None) -> list[Source]:
