@@ -10,6 +10,8 @@ script only has to queue itself again.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -23,20 +25,29 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train; return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    first_rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    rank = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
     debug = "--debug" in words
     try:
-        return _main([word for word in words if word != "--debug"], first_rank)
+        return _main([word for word in words if word != "--debug"], rank == 0)
     except NemoError as error:
         if debug:
             raise
-        if first_rank:
-            from nemo_core.cli.output import print_problem
-
-            print_problem("error", error.message, error.hint)
+        _tell(error, words, rank)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+
+
+def _tell(error: NemoError, words: list[str], rank: int) -> None:
+    """Say what went wrong: to ``nemo train``, if that has started this process, or else to the user."""
+    if "--result" in words[:-1]:
+        told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        with contextlib.suppress(FileExistsError), open(words[words.index("--result") + 1], "x") as file:
+            json.dump({"error": told}, file)
+    elif rank == 0 or error.exit_code != 2:  # all ranks see the same mistakes of the user; failures may be one's own
+        from nemo_core.cli.output import print_problem
+
+        print_problem("error" if rank == 0 else f"rank {rank}: error", error.message, error.hint)
 
 
 def _main(words: list[str], first_rank: bool) -> int:

@@ -158,3 +158,20 @@ def test_another_number_of_processes_goes_on_and_says_that_it_is_not_exact(make,
     assert processes.run(config, TINY_DIE="15:SIGKILL") == -signal.SIGKILL
     assert processes.run_two(config) == [0, 0]
     assert "not exactly" in (the_run(config) / "train.log").read_text()
+
+
+def test_fully_sharded_killed(make, processes, tmp_path):
+    reference, config = make(), make()
+    for each in (reference, config):
+        each["model"] = {"_target_": "tiny_training.TinySharded"}
+        each["trainer"]["strategy"] = "fsdp2"
+        each["experiment"] |= {"ema": {"enable": False}, "archive": True}
+    reference["experiment"]["dir"] = str(tmp_path / "reference")
+    assert processes.run_two(reference) == [0, 0]
+    assert -signal.SIGKILL in processes.run_two(config, TINY_DIE="9:SIGKILL")
+    assert processes.run_two(config) == [0, 0]
+    one, other = state(the_run(reference)), state(the_run(config))
+    assert_same(one["state_dict"], other["state_dict"])
+    assert_same(one["optimizer_states"][0]["state"], other["optimizer_states"][0]["state"])
+    assert one["state_dict"]["encoder.0.weight"].shape == (16, 32), "the checkpoint has the whole weights"
+    assert (the_run(config) / "model.nemo").exists()

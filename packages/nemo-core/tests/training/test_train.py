@@ -339,8 +339,12 @@ def test_a_version_of_ones_own(recipe):
 
 
 def test_an_error_in_the_model_says_where_training_was(recipe):
+    config = recipe(model={"inputs": 31})
     with pytest.raises(TrainingError, match=r"failed at step 1 \(epoch 0\): RuntimeError.*shapes"):
-        train(recipe(model={"inputs": 31}))
+        train(config)
+    log = Path(config["experiment"]["dir"], "tiny", "v1", "train.log").read_text()
+    assert "Traceback" in log
+    assert "tiny_training.py" in log
 
 
 def test_the_process_is_left_as_it_was(recipe):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -132,31 +133,35 @@ def _launcher_environment() -> tuple[int, int, int, int] | None:
 
 
 def spawn(config_yaml: str, overrides: Sequence[str], processes: int) -> RunResult:
-    """Train in ``processes`` new processes on this machine, by torchrun, and return what they report.
+    """Train in ``processes`` new processes on this machine and return what they report.
 
     Signals that ask this process to stop are passed on.
 
     Raises:
-        TrainingError: They failed.
+        TrainingError: They failed; if they can say why, the error says it.
+        ConfigError: They refused the configuration.
     """
     with tempfile.TemporaryDirectory(prefix="nemo-train-") as folder:
         config, result = Path(folder, "config.yaml"), Path(folder, "result.json")
         config.write_text(config_yaml, encoding="utf-8")
         command = [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"),
+            *(sys.executable, "-m", "nemo_core.training.launcher", str(processes), sys.executable),
             *("-m", "nemo_core.train", "--resolved", str(config), "--result", str(result)),
             *overrides,
         ]
-        # torchrun would set this to 1 with a warning; on CPUs the cores are better shared.
+        # The launcher would set this to 1; on CPUs the cores are better shared.
         threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // processes))
         child = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": threads})
         with _forward_signals(child):
             code = child.wait()
-        if result.exists():
-            return RunResult.from_json(result.read_text(encoding="utf-8"))
-        raise TrainingError(
-            f"training in {processes} processes ended with exit code {code}", hint="the messages above say why"
-        )
+        if not result.exists():
+            raise TrainingError(f"training in {processes} processes ended with exit code {code}")
+        text = result.read_text(encoding="utf-8")
+    if text.startswith('{"error"'):
+        error = json.loads(text)["error"]
+        kind = ConfigError if error["exit_code"] == ConfigError.exit_code else TrainingError
+        raise kind(error["message"], hint=error["hint"])
+    return RunResult.from_json(text)
 
 
 @contextmanager

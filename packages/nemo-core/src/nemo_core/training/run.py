@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
+from torch.distributed.tensor import DTensor
 
 from nemo_core.config import Trust, instantiate, section, trust_of, validate
 from nemo_core.config.build import plain
@@ -123,7 +126,7 @@ def _run(
                 logger.info("%s", init_from(model, tree["init_from"]))
             built = build_trainer(tree, settings, experiment, model=model, folder=folder, world=world, trust=trust)
             _seed(int(tree.get("seed", 0)) + world.rank)
-            result = _fit(built, model, data, experiment, folder, checkpoint)
+            result = _fit(built, model, data, tree, trust, folder, checkpoint)
             status = result.status
             result = replace(result, seconds=time.perf_counter() - started)
             if world.rank == 0:
@@ -132,6 +135,10 @@ def _run(
             return result
     except KeyboardInterrupt:
         status = "interrupted"
+        raise
+    except Exception:
+        with log.open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
         raise
     finally:
         if world.rank == 0:
@@ -185,11 +192,13 @@ def _fit(
     built: Built,
     model: LightningModule,
     data: LightningDataModule,
-    experiment: ExperimentConfig,
+    tree: Mapping[str, Any],
+    trust: Trust,
     folder: RunFolder,
     checkpoint: Path | None,
 ) -> RunResult:
-    trainer = built.trainer
+    """Train, test and archive; or stop early, when asked to."""
+    trainer, experiment = built.trainer, section(ExperimentConfig, tree.get("experiment") or {})
     result = RunResult(folder.path, resumed_from=checkpoint)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -225,8 +234,7 @@ def _fit(
             result.metrics.update({name: float(value) for name, value in each.items()})
     if experiment.archive and isinstance(model, Model):
         path = folder.path / "model.nemo"
-        if trainer.is_global_zero:
-            model.cpu().save(path, overwrite=True)
+        _archive(model, tree["model"], trust, path, write=trainer.is_global_zero)
         trainer.strategy.barrier("archive")
         result = replace(result, archive=path)
     return result
@@ -240,7 +248,20 @@ def _load_weights(built: Built, model: LightningModule, experiment: ExperimentCo
     path = path if path is not None else built.checkpoints.last_path
     if path is not None and path.exists():
         # Not what is in memory: that may be averaged or not, depending on where a run was resumed.
-        model.load_state_dict(read_checkpoint(path)["state_dict"])
+        options = StateDictOptions(full_state_dict=True)  # the file has all weights, however they are divided here
+        set_model_state_dict(model, read_checkpoint(path)["state_dict"], options=options)
+
+
+def _archive(model: Model, node: Any, trust: Trust, path: Path, *, write: bool) -> None:
+    """Write the archive; every process takes part where they share the weights, and one writes."""
+    if any(isinstance(weight, DTensor) for weight in model.state_dict().values()):
+        state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        if not write:
+            return
+        model = instantiate(node, trust=trust)
+        model.load_state_dict(state)
+    if write:
+        model.cpu().save(path, overwrite=True)
 
 
 def _seed(seed: int) -> None:

@@ -44,7 +44,8 @@ def build_strategy(setting: Any, processes: int, model: LightningModule, trust: 
                 f"trainer.strategy: {type(model).__name__} cannot be divided by fsdp2: it has no configure_model",
                 hint="define configure_model and call torch's fully_shard there, or use trainer.strategy=ddp",
             )
-        return ModelParallelStrategy(data_parallel_size="auto", tensor_parallel_size=1)
+        # One file with everything: the same kind of checkpoint as without sharding, written by the same code.
+        return ModelParallelStrategy(processes, 1, save_distributed_checkpoint=False, timeout=timedelta(minutes=30))
     if processes == 1:
         return "auto"
     return DDPStrategy(find_unused_parameters=setting == "ddp_find_unused", timeout=timedelta(minutes=30))

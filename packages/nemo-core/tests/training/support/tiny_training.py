@@ -90,3 +90,17 @@ class Tiny(Model):
             batch_number, name = die.split(":")
             if self.trainer.fit_loop.total_batch_idx == int(batch_number):
                 os.kill(os.getpid(), getattr(signal, name))
+
+
+class TinySharded(Tiny):
+    """The same, divided among processes."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__(width, dropout=0.0, norm=False)
+
+    def configure_model(self) -> None:
+        from torch.distributed.fsdp import FSDPModule, fully_shard
+
+        for part in (self.encoder, self.decoder):
+            if not isinstance(part, FSDPModule):
+                fully_shard(part, mesh=self.device_mesh["data_parallel"])
