@@ -97,7 +97,7 @@ class Interruption(Callback):
         if not code and self.max_seconds is not None and time.monotonic() - self._start > self.max_seconds:
             code = 1
         if trainer.world_size > 1:
-            wishes = torch.tensor([code, int(save)], device=trainer.strategy.root_device)
+            wishes = torch.tensor([code, int(save)])  # on the CPU: a GPU is not made to wait for it
             distributed.all_reduce(wishes, op=distributed.ReduceOp.MAX)
             code, save = int(wishes[0]), bool(wishes[1])
         return _CODES.get(code), save

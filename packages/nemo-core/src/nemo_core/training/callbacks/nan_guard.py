@@ -7,6 +7,8 @@ from typing import Literal
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import distributed
+from torch.distributed.tensor import DTensor
 
 from nemo_core.errors import TrainingError
 
@@ -41,9 +43,7 @@ class NaNGuard(Callback):
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             finite = self._loss is None or bool(torch.isfinite(self._loss).all())
         else:
-            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            norms = torch._foreach_norm(gradients) if gradients else []
-            finite = not norms or bool(torch.isfinite(torch.stack([norm.float().cpu() for norm in norms])).all())
+            finite = _finite(optimizer)
         if finite:
             self._skips = 0
             return
@@ -61,6 +61,22 @@ class NaNGuard(Callback):
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None  # an optimiser leaves parameters without a gradient alone
+
+
+def _finite(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether all gradients are finite; waits for a GPU once, not once per gradient."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if not gradients:
+        return True
+    local = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
+    norms = torch._foreach_norm(local)
+    finite = torch.isfinite(torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms])).all()
+    if not any(isinstance(gradient, DTensor) for gradient in gradients):
+        return bool(finite)
+    # Each process has seen its own part only.
+    everywhere = finite.to("cpu", torch.int32)
+    distributed.all_reduce(everywhere, op=distributed.ReduceOp.MIN)
+    return bool(everywhere)
 
 
 def _shorten(names: list[str]) -> str:
