@@ -98,6 +98,11 @@ class SpeechData(DataModule):
             return {name: self._open(source, split) for name, source in given.items()}
         return self._open(given, split)
 
+    def names(self, split: str) -> list[str]:
+        """Return the names of the sets of ``split``, in the order of their loaders; none if there is but one."""
+        given = self._splits.get(split)
+        return list(given) if isinstance(given, Mapping) else []
+
     def collate(self, items: list[Any]) -> SpeechBatch:
         """Return the batch made of ``items``."""
         return collate_speech(items)

@@ -11,10 +11,10 @@ from torchmetrics import Metric
 
 from nemo_core.errors import DataError
 
-__all__ = ["CharErrorRate", "WordErrorRate"]
+__all__ = ["CharErrorRate", "ErrorRate", "WordErrorRate"]
 
 
-class _ErrorRate(Metric):
+class ErrorRate(Metric):
     """Edits that turn the hypotheses into the references, per unit of the references.
 
     The state is sums, so that processes and batches add up to the rate of the whole, not to a mean of rates.
@@ -56,7 +56,7 @@ class _ErrorRate(Metric):
         raise NotImplementedError
 
 
-class WordErrorRate(_ErrorRate):
+class WordErrorRate(ErrorRate):
     """Word error rate: substituted, inserted and deleted words, per word that was said.
 
     Example:
@@ -72,7 +72,7 @@ class WordErrorRate(_ErrorRate):
         return text.split()
 
 
-class CharErrorRate(_ErrorRate):
+class CharErrorRate(ErrorRate):
     """Character error rate; spaces between words count, those at the ends and doubled ones do not.
 
     Example:

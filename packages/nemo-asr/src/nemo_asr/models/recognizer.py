@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nemo_asr.data.batch import SpeechBatch
 from nemo_asr.decoding.hypothesis import Hypothesis
-from nemo_asr.metrics import CharErrorRate, WordErrorRate
+from nemo_asr.models.scores import Scores
 from nemo_core.errors import DataError
 from nemo_core.models import Model
 
@@ -29,7 +29,8 @@ class SpeechRecognizer(Model, abc.ABC):
 
     A subclass says how a batch becomes a loss (:meth:`loss_on`) and how audio becomes hypotheses (:meth:`recognize`).
     Here are the steps of training and evaluation, which log ``train_loss``, ``val_loss``, ``val_wer``, ``val_cer`` and
-    the same for ``test``, and :meth:`transcribe`.
+    the same for ``test``, and :meth:`transcribe`. Of several validation or test sets, these are over all of them, and
+    each has its own under ``val_wer/NAME``.
     """
 
     preprocessor: MelSpectrogram
@@ -37,8 +38,8 @@ class SpeechRecognizer(Model, abc.ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.wer = WordErrorRate()
-        self.cer = CharErrorRate()
+        # By number of the loader. Not modules: how many there are depends on the data; they are no part of the model.
+        self._scores: dict[int, Scores] = {}
 
     @abc.abstractmethod
     def loss_on(self, batch: SpeechBatch) -> Tensor:
@@ -75,7 +76,8 @@ class SpeechRecognizer(Model, abc.ABC):
 
     def training_step(self, batch: SpeechBatch, batch_index: int) -> Tensor:
         """Return the loss to minimise."""
-        self._count_skipped(batch, "train")
+        if batch.skipped:
+            self.log("train_skipped", float(batch.skipped), on_step=False, on_epoch=True, reduce_fx="sum")
         if not batch.texts:
             # All of the batch was damaged. A zero that depends on every weight keeps distributed processes in step.
             return torch.stack([weight.sum() * 0.0 for weight in self.parameters() if weight.requires_grad]).sum()
@@ -83,35 +85,53 @@ class SpeechRecognizer(Model, abc.ABC):
         self.log("train_loss", loss, prog_bar=True, batch_size=len(batch.texts))
         return loss
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the evaluation before."""
+        self._scores = {}
+
     def validation_step(self, batch: SpeechBatch, batch_index: int, dataloader_idx: int = 0) -> None:
-        """Add ``batch`` to the validation metrics."""
-        self._evaluate(batch, "val")
+        """Score ``batch``."""
+        self._evaluate(batch, dataloader_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of each validation set and of all together."""
+        self._log_scores("val", "validation")
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the scores of the evaluation before."""
+        self._scores = {}
 
     def test_step(self, batch: SpeechBatch, batch_index: int, dataloader_idx: int = 0) -> None:
-        """Add ``batch`` to the test metrics."""
-        self._evaluate(batch, "test")
+        """Score ``batch``."""
+        self._evaluate(batch, dataloader_idx)
 
-    def _evaluate(self, batch: SpeechBatch, split: str) -> None:
-        self._count_skipped(batch, split)
-        if not batch.texts:
-            return
-        size = len(batch.texts)
-        loss, hypotheses = self.loss_and_hypotheses(batch)
-        heard = [hypothesis.text for hypothesis in hypotheses]
-        self.wer.update(batch.texts, heard)
-        self.cer.update(batch.texts, heard)
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": size}
-        self.log(f"{split}_loss", loss, sync_dist=True, **options)
-        self.log(f"{split}_wer", self.wer, prog_bar=True, **options)
-        self.log(f"{split}_cer", self.cer, **options)
+    def on_test_epoch_end(self) -> None:
+        """Log the scores of each test set and of all together."""
+        self._log_scores("test", "test")
+
+    def _evaluate(self, batch: SpeechBatch, place: int) -> None:
+        scores = self._scores.setdefault(place, Scores(self.device))
+        scores.skip(batch.skipped)
+        if batch.texts:
+            scores.update(batch, *self.loss_and_hypotheses(batch))
+
+    def _log_scores(self, prefix: str, split: str) -> None:
+        sets = [self._scores[place] for place in sorted(self._scores)]
+        self._log(prefix, "", Scores(self.device).merge(sets))
+        datamodule = getattr(self.trainer, "datamodule", None)
+        names: list[str] = datamodule.names(split) if hasattr(datamodule, "names") else []
+        if len(names) == len(sets):
+            for name, scores in zip(names, sets, strict=True):
+                self._log(prefix, f"/{name}", scores)
+
+    def _log(self, prefix: str, suffix: str, scores: Scores) -> None:
+        for name, value in scores.compute().items():
+            if name != "skipped" or value > 0:
+                self.log(f"{prefix}_{name}{suffix}", value, prog_bar=name == "wer" and not suffix)
 
     def loss_and_hypotheses(self, batch: SpeechBatch) -> tuple[Tensor, list[Hypothesis]]:
         """Return both for evaluation; a subclass that can encode once for the two overrides this."""
         return self.loss_on(batch), self.recognize(batch.audio, batch.length)
-
-    def _count_skipped(self, batch: SpeechBatch, split: str) -> None:
-        if batch.skipped:
-            self.log(f"{split}_skipped", float(batch.skipped), on_step=False, on_epoch=True, reduce_fx="sum")
 
     def encode_texts(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
         """Return the tokens (B, U) of a batch's texts, padded with zeros, and their lengths (B,).

@@ -1,0 +1,63 @@
+"""What an evaluation adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric, Metric, SumMetric
+
+from nemo_asr.data.batch import SpeechBatch
+from nemo_asr.decoding.hypothesis import Hypothesis
+from nemo_asr.metrics import CharErrorRate, WordErrorRate
+
+__all__ = ["Scores"]
+
+
+class Scores:
+    """Loss, error rates and the number of skipped items of one data set; sums, which batches and processes add to.
+
+    Example:
+        >>> scores = Scores("cpu")
+        >>> batch = SpeechBatch(torch.zeros(1, 8000), torch.tensor([8000]), ["one two"], ["a.wav"])
+        >>> scores.update(batch, torch.tensor(0.5), [Hypothesis("one too")])
+        >>> values = scores.compute()
+        >>> float(values["loss"]), float(values["wer"]), float(values["skipped"])
+        (0.5, 0.5, 0.0)
+    """
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = device
+        parts: dict[str, Metric] = {
+            "loss": MeanMetric(),
+            "wer": WordErrorRate(),
+            "cer": CharErrorRate(),
+            "skipped": SumMetric(),
+        }
+        self.metrics = {name: metric.to(device) for name, metric in parts.items()}
+
+    def update(self, batch: SpeechBatch, loss: Tensor, hypotheses: Sequence[Hypothesis]) -> None:
+        """Add a batch, its mean loss and what was heard in it."""
+        heard = [hypothesis.text for hypothesis in hypotheses]
+        self.metrics["loss"].update(loss.detach(), weight=len(batch.texts))
+        self.metrics["wer"].update(batch.texts, heard)
+        self.metrics["cer"].update(batch.texts, heard)
+
+    def skip(self, count: int) -> None:
+        """Add items that were left out."""
+        self.metrics["skipped"].update(count)
+
+    def merge(self, others: Sequence[Scores]) -> Self:
+        """Add what ``others`` have counted, and return this."""
+        for other in others:
+            for name, metric in self.metrics.items():
+                if other.metrics[name].update_called:
+                    metric.merge_state(other.metrics[name])
+                    metric._update_count = max(metric._update_count, 1)
+        return self
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return all values, over all processes."""
+        return {name: metric.compute() for name, metric in self.metrics.items()}
