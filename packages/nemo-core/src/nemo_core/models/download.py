@@ -94,13 +94,13 @@ def download(
     wanted = _Wanted(url, sha256.lower() if sha256 else None, size, dict(headers or {}), timeout)
     if target.is_file():
         return target
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise DownloadError(f"{url} is not an http or https address")
     if is_offline():
         raise DownloadError(
             f"{url} is not in the cache, and offline mode is on",
             hint=f"unset NEMO_OFFLINE and HF_HUB_OFFLINE, or put the file at {target}",
         )
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadError(f"{url} is not an http or https address")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock"), timeout=24 * 3600):
