@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 
@@ -11,6 +12,9 @@ def child(config: dict, environment: dict[str, str]) -> None:
 
     from nemo_core.training import train
 
+    # Data workers are forked, as they are in a process that a shell starts; a server's children would spawn them, which
+    # costs an import of torch for each.
+    multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     os.environ.update(environment)
     result = train(config)
