@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 import warnings
 from pathlib import Path
@@ -185,9 +186,14 @@ def _last(folder: Path) -> dict:
 
 def test_a_run_that_another_process_is_busy_with_is_left_alone(recipe):
     folder = interrupted(recipe(trainer={"max_epochs": 30}))
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    hold = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print(); input()"
+    command = [sys.executable, "-c", hold, str(folder / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
         assert train(recipe(trainer={"max_epochs": 30})).run_dir != folder
+        other.kill()
+    assert train(recipe(trainer={"max_epochs": 30})).run_dir == folder
 
 
 def test_nan_stops_and_names_the_batch(recipe):

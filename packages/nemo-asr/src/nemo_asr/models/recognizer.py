@@ -119,7 +119,7 @@ class SpeechRecognizer(Model, abc.ABC):
         sets = [self._scores[place] for place in sorted(self._scores)]
         self._log(prefix, "", Scores(self.device).merge(sets))
         datamodule = getattr(self.trainer, "datamodule", None)
-        names: list[str] = datamodule.names(split) if hasattr(datamodule, "names") else []
+        names: list[str] = datamodule.names(split) if datamodule is not None and hasattr(datamodule, "names") else []
         if len(names) == len(sets):
             for name, scores in zip(names, sets, strict=True):
                 self._log(prefix, f"/{name}", scores)
