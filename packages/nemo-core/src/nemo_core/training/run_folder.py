@@ -169,7 +169,7 @@ class RunFolder:
             return True
         file = open(self.path / ".lock", "w")  # noqa: SIM115 (held as long as the run)
         try:
-            # A lock of the process, not of the open file (flock): data workers that outlive a killed run by some seconds
+            # A lock of the process, not of the open file (flock): data workers, which outlive a killed run by seconds,
             # would go on holding that, and the same command, given at once, would not go on with the run.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
