@@ -1,31 +1,16 @@
+"""What every plugin must keep; the kit is the one that third parties use."""
+
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
-import sys
 
-from nemo_core.plugins import plugin_manager
-
-
-def test_the_package_is_found_through_its_entry_point() -> None:
-    (entry,) = [
-        point for point in importlib.metadata.entry_points(group="nemo.plugins") if point.value == "nemo_tts.plugin"
-    ]
-    assert entry.dist is not None
-    assert entry.dist.name == "nemo-tts"
+import nemo_tts
+from nemo_core.testing import PluginConformance
 
 
-def test_the_plugin_is_loaded_without_complaint() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "nemo_core.cli.main", "plugins", "show", "nemo-tts"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "nemo-tts" in done.stdout
-    assert done.stderr == ""
+class TestPlugin(PluginConformance):
+    plugin = "nemo-tts"
 
 
 def test_the_version_is_the_one_that_is_installed() -> None:
-    import nemo_tts
-
     assert nemo_tts.__version__ == importlib.metadata.version("nemo-tts")
-    assert plugin_manager() is not None
