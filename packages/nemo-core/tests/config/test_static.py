@@ -56,6 +56,17 @@ SOURCES = {
         class Point3(Point):
             z: int | None = None
 
+        @dataclass(kw_only=True)
+        class Named(Point):
+            unit: str
+            x: int = 0
+
+        @dataclass
+        class Mixed(Base):
+            size: int
+            _: dataclasses.KW_ONLY
+            unit: str = "m"
+
         def make(a, /, b, *, c=1): ...
 
         if True:
@@ -133,6 +144,8 @@ def test_find_module_imports_no_parents(shapes):
         ("Swallows", {"a"}, set(), True),
         ("Point", {"x"}, {"y"}, False),
         ("Point3", {"x"}, {"y", "z"}, False),
+        ("Named", {"unit"}, {"x", "y"}, False),
+        ("Mixed", {"size"}, {"unit"}, False),  # the base is no dataclass, so its constructor is not called
         ("make", {"b"}, {"c"}, False),
     ],
 )
@@ -143,6 +156,13 @@ def test_signature(shapes, name, required, optional, is_open):
     assert {each.name for each in found.parameters.values() if each.required} == required
     assert {each.name for each in found.parameters.values() if not each.required} == optional
     assert found.open == is_open
+
+
+@pytest.mark.parametrize(
+    ("name", "order"), [("Point3", ("x", "y", "z")), ("Named", ("y",)), ("Mixed", ("size",)), ("make", ("a", "b"))]
+)
+def test_what_can_be_given_by_position(shapes, name, order):
+    assert signature(locate(f"shapes.core.{name}")).order == order
 
 
 def test_reading_torch_does_not_import_it():

@@ -146,13 +146,33 @@ def _extend(own: Signature, inherited: Signature, positional: int, names: frozen
 
 def _of_dataclass(definition: Definition) -> Signature:
     parameters: dict[str, Parameter] = {}
+    order: dict[str, None] = {}
     for base in reversed(list(definition.bases())):
         if base is None:
             return _UNKNOWN
-        parameters.update(_of_class(base).parameters if isinstance(base.node, ast.ClassDef) else {})
+        decorators = base.node.decorator_list if isinstance(base.node, ast.ClassDef) else []
+        if any(_is_dataclass(each) for each in decorators):  # another base's constructor is not called
+            inherited = _of_dataclass(base)
+            parameters.update(inherited.parameters)
+            order.update(dict.fromkeys(inherited.order))
+    by_keyword = _is_keyword_only(definition.node)
     for name, annotation, default in _fields(definition.node):
+        if ast.unparse(annotation) in ("KW_ONLY", "dataclasses.KW_ONLY"):
+            by_keyword = True
+            continue
         parameters[name] = Parameter(name, annotation, default is None, _is_none(default))
-    return Signature(parameters, tuple(parameters))
+        if by_keyword:
+            order.pop(name, None)
+        else:
+            order[name] = None
+    return Signature(parameters, tuple(order))
+
+
+def _is_keyword_only(node: ast.AST) -> bool:
+    """Return whether the decorator of a dataclass says ``kw_only=True``."""
+    calls = [each for each in getattr(node, "decorator_list", ()) if _is_dataclass(each) and isinstance(each, ast.Call)]
+    options = {keyword.arg: ast.unparse(keyword.value) for call in calls for keyword in call.keywords}
+    return options.get("kw_only") == "True"
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, ast.expr, ast.expr | None]]:

@@ -1,13 +1,17 @@
 """Learning rates over time. Each is a formula of the step alone, so a resumed run needs nothing but its step.
 
-Steps are optimiser steps, counted from 0. All share three stages: a linear *warm-up*, ``(step + 1) / (W + 1)`` of the
-base rate for the steps 0..W; what the class itself says; and ``min_lr`` after ``max_steps``. The names and formulas are
-those of NVIDIA NeMo, so that its recipes train as they did.
+Steps are optimiser steps, counted from 0. Nearly all share three stages: a linear *warm-up*, ``(step + 1) / (W + 1)``
+of the base rate for the steps 0..W; what the class itself says; and ``min_lr`` after ``max_steps``. The names and
+formulas are those of NVIDIA NeMo, so that its recipes train as they did.
+
+A schedule is a dataclass: its fields are the arguments it takes, those of its base and its own.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -32,44 +36,51 @@ __all__ = [
     "WarmupHoldAnnealOneMinusSquareRoot",
     "WarmupHoldPolicy",
     "WarmupPolicy",
+    "WarmupSchedule",
 ]
 
 
+@dataclass(eq=False, repr=False)
 class Schedule(LRScheduler):
-    """Base of the schedules: warm-up, then :meth:`rate`, then ``min_lr``.
+    """Base of the schedules: :meth:`rate`, then ``min_lr``.
 
     Args:
         optimizer: Whose rates are set; each parameter group keeps its own base rate.
-        warmup_steps: W, length of the warm-up.
-        warmup_ratio: The same as a part of ``max_steps``.
         max_steps: Length of the training; without it the schedule never ends.
         min_lr: Rate after ``max_steps``, and the least one of most schedules.
         last_epoch: Step to go on from; -1 to begin.
     """
 
-    needs_max_steps = True
+    needs_max_steps: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        max_steps: int | None = None,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        if self.needs_max_steps and max_steps is None:
+    optimizer: Optimizer
+    _: KW_ONLY
+    max_steps: int | None = None
+    min_lr: float = 0.0
+    last_epoch: int = -1
+
+    def __post_init__(self) -> None:
+        if self.needs_max_steps and self.max_steps is None:
             raise ConfigError(
                 f"{type(self).__name__} needs max_steps", hint="give it, or trainer.max_epochs or max_steps"
             )
-        self.max_steps = max_steps
-        self.warmup_steps = self._steps("warmup", warmup_steps, warmup_ratio)
-        self.min_lr = min_lr
-        super().__init__(optimizer, last_epoch)
+        super().__init__(self.optimizer, self.last_epoch)
 
-    def _steps(self, stage: str, steps: int | None, ratio: float | None) -> int:
-        """Return the length of a stage, given in steps or as a part of all."""
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rate of each parameter group at the present step."""
+        return [self.rate_at(self.last_epoch, float(base)) for base in self.base_lrs]
+
+    def rate_at(self, step: int, base: float) -> float:
+        """Return the rate at ``step`` of a group whose base rate is ``base``."""
+        over = self.max_steps is not None and step > self.max_steps
+        return self.min_lr if over else self.rate(step, base)
+
+    def rate(self, step: int, base: float) -> float:
+        """Return the rate until ``max_steps``: by default the base rate."""
+        return base
+
+    def _length(self, stage: str, steps: int | None, ratio: float | None) -> int:
+        """Return the length of a stage in steps, given in steps or as a part of all."""
         if steps is not None and ratio is not None:
             raise ConfigError(
                 f"{type(self).__name__}: both {stage}_steps and {stage}_ratio are given", hint="leave one out"
@@ -82,33 +93,69 @@ class Schedule(LRScheduler):
             raise ConfigError(f"{type(self).__name__}: {stage}_steps is {steps}", hint="give a number >= 0")
         return steps or 0
 
-    def get_lr(self) -> list[float | Tensor]:
-        """Return the rate of each parameter group at the present step."""
-        return [self.rate_at(self.last_epoch, float(base)) for base in self.base_lrs]
-
-    def rate_at(self, step: int, base: float) -> float:
-        """Return the rate at ``step`` of a group whose base rate is ``base``."""
-        if self.warmup_steps > 0 and step <= self.warmup_steps:
-            return self.warmup(step, base)
-        if self.max_steps is not None and step > self.max_steps:
-            return self.min_lr
-        return self.rate(step, base)
-
-    def warmup(self, step: int, base: float) -> float:
-        """Return the rate during the warm-up."""
-        return base * (step + 1) / (self.warmup_steps + 1)
-
-    def rate(self, step: int, base: float) -> float:
-        """Return the rate between the warm-up and ``max_steps``: by default the base rate."""
-        return base
-
     def _progress(self, step: int, begin: int) -> float:
         """Return how much of the time from ``begin`` to ``max_steps`` has passed, 0..1."""
         assert self.max_steps is not None
         return (step - begin) / max(1, self.max_steps - begin)
 
 
-class WarmupPolicy(Schedule):
+@dataclass(eq=False, repr=False, kw_only=True)
+class WarmupSchedule(Schedule):
+    """Base of the schedules that warm up: :meth:`warmup`, then :meth:`rate`, then ``min_lr``.
+
+    Args:
+        warmup_steps: W, length of the warm-up.
+        warmup_ratio: The same as a part of ``max_steps``.
+    """
+
+    warmup_steps: int | None = None
+    warmup_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        self.warmup_end = self._length("warmup", self.warmup_steps, self.warmup_ratio)
+        super().__post_init__()
+
+    def rate_at(self, step: int, base: float) -> float:
+        """Return the rate at ``step`` of a group whose base rate is ``base``."""
+        warming = self.warmup_end > 0 and step <= self.warmup_end
+        return self.warmup(step, base) if warming else super().rate_at(step, base)
+
+    def warmup(self, step: int, base: float) -> float:
+        """Return the rate during the warm-up."""
+        return base * (step + 1) / (self.warmup_end + 1)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class HoldSchedule(WarmupSchedule):
+    """Base of the schedules that keep the base rate for a while after the warm-up, then :meth:`decay`.
+
+    Args:
+        hold_steps: For how many steps after the warm-up the base rate is held.
+        hold_ratio: The same as a part of ``max_steps``.
+    """
+
+    hold_steps: int | None = None
+    hold_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        self.hold_length = self._length("hold", self.hold_steps, self.hold_ratio)
+        super().__post_init__()
+
+    @property
+    def hold_end(self) -> int:
+        """First step after the hold."""
+        return self.warmup_end + self.hold_length
+
+    def rate(self, step: int, base: float) -> float:
+        """Return the base rate while it is held, and :meth:`decay` after that."""
+        return base if step < self.hold_end else self.decay(step, base)
+
+    def decay(self, step: int, base: float) -> float:
+        """Return the rate after the hold: by default the base rate."""
+        return base
+
+
+class WarmupPolicy(WarmupSchedule):
     """Warm-up, then the base rate.
 
     >>> import torch
@@ -121,76 +168,49 @@ class WarmupPolicy(Schedule):
     needs_max_steps = False
 
 
-class CosineAnnealing(Schedule):
+class WarmupHoldPolicy(HoldSchedule):
+    """Warm-up, then the base rate until ``max_steps``, then ``min_lr``."""
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class CosineAnnealing(WarmupSchedule):
     """Half a cosine from the base rate to ``min_lr`` (SGDR, arXiv:1608.03983, without restarts).
 
     With ``constant_steps`` (or ``constant_ratio``) the cosine ends that much earlier and ``min_lr`` is held, and the
     warm-up is ``step / W``, as in Megatron-LM.
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        constant_steps: int | None = None,
-        constant_ratio: float | None = None,
-        max_steps: int | None = None,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self.max_steps = max_steps
-        self.constant_steps = self._steps("constant", constant_steps, constant_ratio)
-        super().__init__(
-            optimizer,
-            warmup_steps=warmup_steps,
-            warmup_ratio=warmup_ratio,
-            max_steps=max_steps,
-            min_lr=min_lr,
-            last_epoch=last_epoch,
-        )
+    constant_steps: int | None = None
+    constant_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        self.constant_length = self._length("constant", self.constant_steps, self.constant_ratio)
+        super().__post_init__()
 
     def warmup(self, step: int, base: float) -> float:
         """Return the rate during the warm-up."""
-        return base * step / self.warmup_steps if self.constant_steps else super().warmup(step, base)
+        return base * step / self.warmup_end if self.constant_length else super().warmup(step, base)
 
     def rate(self, step: int, base: float) -> float:
         """Return the rate after the warm-up."""
         assert self.max_steps is not None
-        decay = max(1, self.max_steps - self.warmup_steps - self.constant_steps)
-        done = min(1.0, (step - self.warmup_steps) / decay)
+        decay = max(1, self.max_steps - self.warmup_end - self.constant_length)
+        done = min(1.0, (step - self.warmup_end) / decay)
         return self.min_lr + (base - self.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-class SquareAnnealing(Schedule):
+@dataclass(eq=False, repr=False, kw_only=True)
+class SquareAnnealing(WarmupSchedule):
     """``base * (1 - p)^2``, where p is the part of the time after the warm-up that has passed."""
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        max_steps: int | None = None,
-        min_lr: float = 1e-5,
-        last_epoch: int = -1,
-    ) -> None:
-        super().__init__(
-            optimizer,
-            warmup_steps=warmup_steps,
-            warmup_ratio=warmup_ratio,
-            max_steps=max_steps,
-            min_lr=min_lr,
-            last_epoch=last_epoch,
-        )
+    min_lr: float = 1e-5
 
     def rate(self, step: int, base: float) -> float:
         """Return the rate after the warm-up."""
-        return max(self.min_lr, base * math.pow(1 - self._progress(step, self.warmup_steps), 2))
+        return max(self.min_lr, base * math.pow(1 - self._progress(step, self.warmup_end), 2))
 
 
-class SquareRootAnnealing(Schedule):
+class SquareRootAnnealing(WarmupSchedule):
     """``base * sqrt(1 - step / max_steps)``; the steps of the warm-up count."""
 
     def rate(self, step: int, base: float) -> float:
@@ -198,140 +218,12 @@ class SquareRootAnnealing(Schedule):
         return max(self.min_lr, base * math.sqrt(1 - self._progress(step, 0)))
 
 
-class WarmupAnnealing(Schedule):
+class WarmupAnnealing(WarmupSchedule):
     """A straight line from the base rate to ``min_lr``."""
 
     def rate(self, step: int, base: float) -> float:
         """Return the rate after the warm-up."""
-        return self.min_lr + (base - self.min_lr) * (1 - self._progress(step, self.warmup_steps))
-
-
-class InverseSquareRootAnnealing(Schedule):
-    """``base * sqrt((W + 1) / (step + 1))``."""
-
-    needs_max_steps = False
-
-    def rate(self, step: int, base: float) -> float:
-        """Return the rate after the warm-up."""
-        return base * math.sqrt((self.warmup_steps + 1) / (step + 1))
-
-
-class T5InverseSquareRootAnnealing(Schedule):
-    """``base / sqrt(max(step, constant_steps))`` (T5, arXiv:1910.10683; there the base rate is 1)."""
-
-    needs_max_steps = False
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        constant_steps: int | None = None,
-        constant_ratio: float | None = None,
-        max_steps: int | None = None,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self.max_steps = max_steps
-        self.constant_steps = self._steps("constant", constant_steps, constant_ratio)
-        super().__init__(optimizer, max_steps=max_steps, min_lr=min_lr, last_epoch=last_epoch)
-
-    def rate(self, step: int, base: float) -> float:
-        """Return the rate."""
-        return base / math.sqrt(max(step, self.constant_steps, 1))
-
-
-class NoamAnnealing(Schedule):
-    """``base * d_model^-0.5 * min(s^-0.5, s * W^-1.5)``, s = max(1, step) (arXiv:1706.03762).
-
-    ``min_lr`` is a floor after the warm-up only, and ``max_steps`` ends nothing: it serves ``warmup_ratio``.
-    """
-
-    needs_max_steps = False
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        d_model: int,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        max_steps: int | None = None,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self.d_model = d_model
-        super().__init__(
-            optimizer,
-            warmup_steps=warmup_steps,
-            warmup_ratio=warmup_ratio,
-            max_steps=max_steps,
-            min_lr=min_lr,
-            last_epoch=last_epoch,
-        )
-
-    def rate_at(self, step: int, base: float) -> float:
-        """Return the rate at ``step`` of a group whose base rate is ``base``."""
-        step = max(1, step)
-        scale = 1 / math.sqrt(step)
-        if self.warmup_steps:
-            scale = min(scale, step / math.pow(self.warmup_steps, 1.5))
-        rate = base / math.sqrt(self.d_model) * scale
-        return max(rate, self.min_lr) if step > self.warmup_steps else rate
-
-
-class HoldSchedule(Schedule):
-    """Base of the schedules that keep the base rate for a while after the warm-up.
-
-    Args:
-        optimizer: Whose rates are set.
-        warmup_steps: Length of the warm-up.
-        warmup_ratio: The same as a part of ``max_steps``.
-        hold_steps: For how many steps after the warm-up the base rate is held.
-        hold_ratio: The same as a part of ``max_steps``.
-        max_steps: Length of the training.
-        min_lr: Rate after ``max_steps``.
-        last_epoch: Step to go on from; -1 to begin.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        hold_steps: int | None = None,
-        hold_ratio: float | None = None,
-        max_steps: int | None = None,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self.max_steps = max_steps
-        self.hold_steps = self._steps("hold", hold_steps, hold_ratio)
-        super().__init__(
-            optimizer,
-            warmup_steps=warmup_steps,
-            warmup_ratio=warmup_ratio,
-            max_steps=max_steps,
-            min_lr=min_lr,
-            last_epoch=last_epoch,
-        )
-
-    @property
-    def hold_end(self) -> int:
-        """First step after the hold."""
-        return self.warmup_steps + self.hold_steps
-
-    def rate(self, step: int, base: float) -> float:
-        """Return the base rate while it is held, and :meth:`decay` after that."""
-        return base if step < self.hold_end else self.decay(step, base)
-
-    def decay(self, step: int, base: float) -> float:
-        """Return the rate after the hold: by default the base rate."""
-        return base
-
-
-class WarmupHoldPolicy(HoldSchedule):
-    """Warm-up, then the base rate until ``max_steps``, then ``min_lr``."""
+        return self.min_lr + (base - self.min_lr) * (1 - self._progress(step, self.warmup_end))
 
 
 class WarmupHoldAnnealLinear(HoldSchedule):
@@ -350,46 +242,105 @@ class WarmupHoldAnnealOneMinusSquareRoot(HoldSchedule):
         return self.min_lr + (base - self.min_lr) * (1 - math.sqrt(self._progress(step, self.hold_end)))
 
 
+class InverseSquareRootAnnealing(WarmupSchedule):
+    """``base * sqrt((W + 1) / (step + 1))``."""
+
+    needs_max_steps = False
+
+    def rate(self, step: int, base: float) -> float:
+        """Return the rate after the warm-up."""
+        return base * math.sqrt((self.warmup_end + 1) / (step + 1))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class T5InverseSquareRootAnnealing(Schedule):
+    """``base / sqrt(max(step, constant_steps))`` (T5, arXiv:1910.10683; there the base rate is 1)."""
+
+    needs_max_steps = False
+
+    constant_steps: int | None = None
+    constant_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        self.constant_length = self._length("constant", self.constant_steps, self.constant_ratio)
+        super().__post_init__()
+
+    def rate(self, step: int, base: float) -> float:
+        """Return the rate."""
+        return base / math.sqrt(max(step, self.constant_length, 1))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class NoamAnnealing(WarmupSchedule):
+    """``base * d_model^-0.5 * min(s^-0.5, s * W^-1.5)``, s = max(1, step) (arXiv:1706.03762).
+
+    ``min_lr`` is a floor after the warm-up only, and ``max_steps`` ends nothing: it serves ``warmup_ratio``.
+    """
+
+    needs_max_steps = False
+
+    d_model: int
+
+    def rate_at(self, step: int, base: float) -> float:
+        """Return the rate at ``step`` of a group whose base rate is ``base``."""
+        step = max(1, step)
+        scale = 1 / math.sqrt(step)
+        if self.warmup_end:
+            scale = min(scale, step / math.pow(self.warmup_end, 1.5))
+        rate = base / math.sqrt(self.d_model) * scale
+        return max(rate, self.min_lr) if step > self.warmup_end else rate
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class NoamHoldAnnealing(HoldSchedule):
     """Warm-up, hold, then ``base * W^r / (step - hold_steps)^r`` (Squeezeformer, arXiv:2206.00888).
 
     ``decay_rate`` r is 0.5 for Noam's decay; Squeezeformer uses 1.
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        hold_steps: int | None = None,
-        hold_ratio: float | None = None,
-        max_steps: int | None = None,
-        decay_rate: float = 0.5,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self.decay_rate = decay_rate
-        super().__init__(
-            optimizer,
-            warmup_steps=warmup_steps,
-            warmup_ratio=warmup_ratio,
-            hold_steps=hold_steps,
-            hold_ratio=hold_ratio,
-            max_steps=max_steps,
-            min_lr=min_lr,
-            last_epoch=last_epoch,
-        )
-        if not self.warmup_steps:
+    decay_rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (self.warmup_steps or self.warmup_ratio):
             raise ConfigError("NoamHoldAnnealing needs a warm-up", hint="give warmup_steps or warmup_ratio")
+        super().__post_init__()
 
     def decay(self, step: int, base: float) -> float:
         """Return the rate after the hold."""
-        if not self.warmup_steps:
-            return base  # the constructor is about to refuse
-        scale = max(1.0, math.pow(self.warmup_steps, self.decay_rate))
-        scale /= max(1.0, math.pow(step - self.hold_steps, self.decay_rate))
+        scale = max(1.0, math.pow(self.warmup_end, self.decay_rate))
+        scale /= max(1.0, math.pow(step - self.hold_length, self.decay_rate))
         return max(self.min_lr, base * scale)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PolynomialDecayAnnealing(WarmupSchedule):
+    """``(base - min_lr) * (1 - p)^power + min_lr``.
+
+    ``cycle`` lets the decay begin anew, from a lower rate, whenever it has ended.
+    """
+
+    power: float = 1.0
+    cycle: bool = False
+
+    def rate(self, step: int, base: float) -> float:
+        """Return the rate after the warm-up."""
+        assert self.max_steps is not None
+        left = _polynomial(step - self.warmup_end, self.max_steps - self.warmup_end, self.power, self.cycle)
+        return (base - self.min_lr) * left + self.min_lr
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class PolynomialHoldDecayAnnealing(HoldSchedule):
+    """Warm-up, hold, then :class:`PolynomialDecayAnnealing` in the time that is left."""
+
+    power: float = 1.0
+    cycle: bool = False
+
+    def decay(self, step: int, base: float) -> float:
+        """Return the rate after the hold."""
+        assert self.max_steps is not None
+        left = _polynomial(step - self.hold_end, self.max_steps - self.hold_end, self.power, self.cycle)
+        return (base - self.min_lr) * left + self.min_lr
 
 
 def _polynomial(done: int, total: int, power: float, cycle: bool) -> float:
@@ -398,74 +349,3 @@ def _polynomial(done: int, total: int, power: float, cycle: bool) -> float:
     if cycle:
         total *= max(1, math.ceil(done / total))
     return math.pow(1 - min(done, total) / total, power)
-
-
-class PolynomialDecayAnnealing(Schedule):
-    """``(base - min_lr) * (1 - p)^power + min_lr``.
-
-    ``cycle`` lets the decay begin anew, from a lower rate, whenever it has ended.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        max_steps: int | None = None,
-        power: float = 1.0,
-        cycle: bool = False,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self.power, self.cycle = power, cycle
-        super().__init__(
-            optimizer,
-            warmup_steps=warmup_steps,
-            warmup_ratio=warmup_ratio,
-            max_steps=max_steps,
-            min_lr=min_lr,
-            last_epoch=last_epoch,
-        )
-
-    def rate(self, step: int, base: float) -> float:
-        """Return the rate after the warm-up."""
-        assert self.max_steps is not None
-        left = _polynomial(step - self.warmup_steps, self.max_steps - self.warmup_steps, self.power, self.cycle)
-        return (base - self.min_lr) * left + self.min_lr
-
-
-class PolynomialHoldDecayAnnealing(HoldSchedule):
-    """Warm-up, hold, then :class:`PolynomialDecayAnnealing` in the time that is left."""
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        *,
-        warmup_steps: int | None = None,
-        warmup_ratio: float | None = None,
-        hold_steps: int | None = None,
-        hold_ratio: float | None = None,
-        max_steps: int | None = None,
-        power: float = 1.0,
-        cycle: bool = False,
-        min_lr: float = 0.0,
-        last_epoch: int = -1,
-    ) -> None:
-        self.power, self.cycle = power, cycle
-        super().__init__(
-            optimizer,
-            warmup_steps=warmup_steps,
-            warmup_ratio=warmup_ratio,
-            hold_steps=hold_steps,
-            hold_ratio=hold_ratio,
-            max_steps=max_steps,
-            min_lr=min_lr,
-            last_epoch=last_epoch,
-        )
-
-    def decay(self, step: int, base: float) -> float:
-        """Return the rate after the hold."""
-        assert self.max_steps is not None
-        left = _polynomial(step - self.hold_end, self.max_steps - self.hold_end, self.power, self.cycle)
-        return (base - self.min_lr) * left + self.min_lr
