@@ -62,7 +62,7 @@ SOURCES = {
             x: int = 0
 
         @dataclass
-        class Mixed(Base):
+        class Mixed(Root):
             size: int
             _: dataclasses.KW_ONLY
             unit: str = "m"
