@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
+
+from nemo_core.training.optim.per_tensor import PerTensorOptimizer
 
 __all__ = ["Adan"]
 
 
-class Adan(Optimizer):
+class Adan(PerTensorOptimizer):
     """Moments of the gradient, of its change, and of the square of their Nesterov combination.
 
     Args:
@@ -41,28 +42,12 @@ class Adan(Optimizer):
         weight_decay: float = 0.0,
         no_prox: bool = False,
     ) -> None:
-        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError("lr, eps and weight_decay must not be negative, and betas must be in [0, 1)")
-        defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "no_prox": no_prox}
-        super().__init__(params, defaults)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, no_prox=no_prox)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
-        return loss
-
-    def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+    def update(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        """Take one step with one parameter."""
         beta1, beta2, beta3 = group["betas"]
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
+        state = self.state[parameter]
         if not state:
             state["step"] = 0
             for name in ("exp_avg", "exp_avg_diff", "exp_avg_sq"):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
+
+from nemo_core.training.optim.per_tensor import PerTensorOptimizer
 
 __all__ = ["Lamb"]
 
 
-class Lamb(Optimizer):
+class Lamb(PerTensorOptimizer):
     """Adam's update with decoupled weight decay, scaled per tensor by ``|weight| / |update|``.
 
     Args:
@@ -42,35 +43,20 @@ class Lamb(Optimizer):
         bias_correction: bool = True,
         max_ratio: float | None = None,
     ) -> None:
-        if lr < 0 or eps < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError("lr, eps and weight_decay must not be negative, and betas must be in [0, 1)")
-        defaults = {
-            "lr": lr,
-            "betas": tuple(betas),
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "bias_correction": bias_correction,
-            "max_ratio": max_ratio,
-        }
-        super().__init__(params, defaults)
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            bias_correction=bias_correction,
+            max_ratio=max_ratio,
+        )
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
-        return loss
-
-    def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
+    def update(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        """Take one step with one parameter."""
         beta1, beta2 = group["betas"]
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
+        state = self.state[parameter]
         if not state:
             state["step"] = 0
             state["exp_avg"] = torch.zeros_like(parameter)

@@ -9,6 +9,7 @@ import torch
 from torch.optim import AdamW, Optimizer
 
 from nemo_core.errors import ConfigError
+from nemo_core.training.optim.per_tensor import evaluate
 
 __all__ = ["Muon"]
 
@@ -106,10 +107,7 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Take one step."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluate(closure)
         for part in self._parts:
             part.step()
         return loss
