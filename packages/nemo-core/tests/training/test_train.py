@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,25 @@ def test_callbacks_and_loggers_of_the_recipe(recipe, tmp_path):
     callback = {"_target_": "pytorch_lightning.callbacks.LambdaCallback"}
     train(recipe(trainer={"callbacks": [callback]}, experiment={"loggers": [logger]}))
     assert list((tmp_path / "more").rglob("metrics.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "arguments"),
+    [("WandbLogger", "wandb", {"offline": True}), ("MLFlowLogger", "mlflow", {}), ("CometLogger", "comet_ml", {})],
+)
+def test_loggers_of_services_are_reached_or_say_what_to_install(recipe, tmp_path, name, package, arguments):
+    logger = {"_target_": f"pytorch_lightning.loggers.{name}", "save_dir": str(tmp_path / "service"), **arguments}
+    if name == "CometLogger":
+        logger = {"_target_": logger["_target_"], "online": False}
+    config = recipe(experiment={"loggers": [logger]}, trainer={"max_epochs": 1})
+    if find_spec(package) is None:
+        with pytest.raises(
+            ConfigError, match=rf"experiment\.loggers\[0\].*{name} needs what is not installed"
+        ) as caught:
+            train(config)
+        assert package in caught.value.message.replace("-", "_")
+    else:
+        assert train(config).status == "finished"
 
 
 def test_the_scheduler_ends_with_the_training(recipe):

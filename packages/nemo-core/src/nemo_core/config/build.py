@@ -32,13 +32,14 @@ _KNOWN = ("_target_", "_args_", "_partial_")
 _NO_PLAIN_REFERENCE = re.compile(r"\$\{[^}]*?(:|\$\{)")
 
 
-def instantiate(node: Any, *, trust: Trust, registry: Registry | None = None, **overrides: Any) -> Any:
+def instantiate(node: Any, *, trust: Trust, registry: Registry | None = None, at: str = "", **overrides: Any) -> Any:
     """Build the object that a node describes, and all objects inside it.
 
     Args:
         node: A mapping with ``_target_``, a list or dict of such, or any plain value (returned as it is).
         trust: Who wrote the node; see :class:`~nemo_core.config.trust.Trust`.
         registry: Where names are looked up; the process's registry if not given.
+        at: Where the node stands in its configuration (``experiment.loggers[0]``), for errors.
         overrides: Arguments for the outermost object, replacing those of the node; used as they are.
 
     Raises:
@@ -55,13 +56,13 @@ def instantiate(node: Any, *, trust: Trust, registry: Registry | None = None, **
           _target_ os.system is not trusted; ...
     """
     registry = registry if registry is not None else _process_registry()
-    raise_problems(check(node, trust, registry=registry), "the configuration", UntrustedTargetError)
+    raise_problems(check(node, trust, registry=registry, path=at), "the configuration", UntrustedTargetError)
     tree = plain(node)
     if overrides:
         if not isinstance(tree, dict) or "_target_" not in tree:
             raise ConfigError("only a node with a _target_ takes further arguments")
         tree = tree | overrides
-    return _build(tree, "", trust, registry, given=frozenset(overrides))
+    return _build(tree, at, trust, registry, given=frozenset(overrides))
 
 
 def check(node: Any, trust: Trust, *, registry: Registry | None = None, path: str = "") -> list[Problem]:
@@ -183,6 +184,10 @@ def _build(tree: Any, path: str, trust: Trust, registry: Registry, given: frozen
         return functools.partial(callee, *args, **built) if partial else callee(*args, **built)
     except NemoError:
         raise
+    except ImportError as error:
+        raise ConfigError(
+            f"{where}{name} needs what is not installed: {error}", hint="install it, or leave this part out"
+        ) from error
     except Exception as error:
         raise ConfigError(
             f"{where}{name} cannot be built: {type(error).__name__}: {error}", hint="see --debug for the traceback"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ def build_trainer(
         callbacks.append(Curve(folder.path / "metrics.csv", folder.path / "curve.png", _title(config, folder)))
     if settings.enable_progress_bar:
         callbacks.append(progress_bar())
-    callbacks += [instantiate(node, trust=trust) for node in settings.callbacks]
+    callbacks += _instances(settings.callbacks, "trainer.callbacks", trust)
     callbacks += [
         callback for offered in plugins().call("nemo_callbacks", config=config) for callback in _listed(offered)
     ]
@@ -111,7 +111,6 @@ def build_trainer(
         profiler=_profiler(settings, folder),
         enable_progress_bar=settings.enable_progress_bar,
         enable_checkpointing=False,
-        use_distributed_sampler=False,
         plugins=[AtomicCheckpointIO()],
     )
     return Built(trainer, checkpoints, telemetry)
@@ -166,7 +165,11 @@ def _loggers(experiment: ExperimentConfig, folder: RunFolder, trust: Trust) -> l
         loggers.append(CSVLog(folder.path / "metrics.csv"))
     if experiment.tensorboard:
         loggers.append(TensorBoardLogger(folder.path, name="tensorboard", version=""))
-    return loggers + [instantiate(node, trust=trust) for node in experiment.loggers]
+    return loggers + _instances(experiment.loggers, "experiment.loggers", trust)
+
+
+def _instances(nodes: Sequence[Any], key: str, trust: Trust) -> list[Any]:
+    return [instantiate(node, trust=trust, at=f"{key}[{index}]") for index, node in enumerate(nodes)]
 
 
 def _choice(key: str, value: Any, allowed: tuple[str, ...]) -> Any:

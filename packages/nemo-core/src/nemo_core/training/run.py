@@ -89,10 +89,10 @@ def build(tree: Mapping[str, Any], trust: Trust) -> tuple[LightningModule, Light
     """
     seed = int(tree.get("seed", 0))
     _seed(seed)
-    model = instantiate(tree["model"], trust=trust)
+    model = instantiate(tree["model"], trust=trust, at="model")
     if not isinstance(model, LightningModule):
         raise ConfigError(f"model: {type(model).__name__} is no model", hint="derive it from nemo_core.Model")
-    data = instantiate(tree["data"], trust=trust)
+    data = instantiate(tree["data"], trust=trust, at="data")
     if not isinstance(data, LightningDataModule):
         raise ConfigError(
             f"data: {type(data).__name__} is no data module", hint="derive it from nemo_core.data.DataModule"

@@ -34,7 +34,7 @@ def build_strategy(setting: Any, processes: int, model: LightningModule, trust: 
     if isinstance(setting, Mapping):
         from nemo_core.config import instantiate
 
-        strategy: Strategy = instantiate(setting, trust=trust)
+        strategy: Strategy = instantiate(setting, trust=trust, at="trainer.strategy")
         return strategy
     if setting not in STRATEGIES:
         raise ConfigError(f"trainer.strategy: {setting!r} is not a strategy", hint=f"one of {', '.join(STRATEGIES)}")
