@@ -60,14 +60,24 @@ class Processes:
     def run(self, config: dict, **environment: str) -> int:
         return self.finish([self.start(config, **environment)])[0]
 
-    def run_two(self, config: dict, **environment: str) -> list[int]:
-        """Train in two processes, as torchrun would start them; if one dies, so does the other."""
+    def run_two(self, config: dict, launcher: str = "torchrun", **environment: str) -> list[int]:
+        """Train in two processes, with what torchrun or srun would tell them; if one dies, so does the other."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        ranks = [{"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": "0"} for rank in "01"]
-        return self.finish([self.start(config, **environment, **world, **rank) for rank in ranks])
+            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        if launcher == "torchrun":
+            world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+            ranks = [{"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": "0"} for rank in "01"]
+        else:
+            world = {
+                "SLURM_JOB_ID": "4711",
+                "SLURM_JOB_NAME": "tiny",
+                "SLURM_NODELIST": "localhost",
+                "SLURM_NNODES": "1",
+            }
+            world |= {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0"}
+            ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
+        return self.finish([self.start(config, **environment, **address, **world, **rank) for rank in ranks])
 
     def finish(self, processes: list) -> list[int]:
         """Wait for all; where one was killed, kill the rest."""

@@ -68,7 +68,10 @@ def metrics(folder: Path) -> list[str]:
     return sorted(",".join(cell for index, cell in enumerate(line.split(",")) if index != column) for line in lines)
 
 
-@pytest.mark.parametrize(("num_workers", "seed"), [(0, 1), (0, 2), (0, 3), (2, 4), (2, 5)])
+CAMPAIGN = [pytest.param(seed % 3, seed, marks=pytest.mark.campaign) for seed in range(10, 60)]
+
+
+@pytest.mark.parametrize(("num_workers", "seed"), [(0, 1), (0, 2), (2, 3), *CAMPAIGN])
 def test_killed_at_random_steps(make, processes, tmp_path, num_workers, seed):
     reference, config = make(num_workers=0), make(num_workers=num_workers)
     reference["experiment"]["dir"] = str(tmp_path / "reference")
@@ -142,6 +145,15 @@ def test_two_processes_preempted_by_a_signal_to_one(make, processes):
     config = make()
     assert processes.run_two(config, TINY_DIE="6:SIGTERM") == [10, 10]
     assert processes.run_two(config) == [0, 0]
+
+
+def test_two_tasks_of_a_slurm_job_are_preempted_and_go_on(make, processes, tmp_path):
+    reference, config = make(), make()
+    reference["experiment"]["dir"] = str(tmp_path / "reference")
+    assert processes.run_two(reference, "torchrun") == [0, 0]
+    assert processes.run_two(config, "srun", TINY_DIE="6:SIGUSR1") == [10, 10]
+    assert processes.run_two(config, "srun") == [0, 0]
+    assert_same(state(the_run(reference)), state(the_run(config)))
 
 
 def test_a_changed_number_of_workers_and_free_settings_keep_the_run(make, processes):
