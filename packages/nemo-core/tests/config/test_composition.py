@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import subprocess
 import sys
@@ -50,6 +51,30 @@ def test_all_mistakes_of_the_command_line_at_once(studio):
         "trainer.max_epoch: trainer has no max_epoch; did you mean max_epochs, min_epochs or max_steps? "
         "(max_epochs must be int or null, not 'x')",
     ]
+
+
+def test_numbers_are_taken_where_a_section_wants_text(studio):
+    config = compose("studio/tiny", ["experiment.version=3", "trainer.precision=16"], registry=studio.registry)
+    assert (config.experiment.version, config.trainer.precision) == ("3", "16")
+    assert section(ExperimentConfig, {"version": 3, "keep": None}).version == "3"
+    assert mistakes(studio, ["experiment.version=true"]) == ["experiment.version: must be str or null, not True"]
+
+
+def test_what_lightning_calls_otherwise_is_pointed_at(studio, tmp_path):
+    told = "it is experiment.max_time"
+    assert mistakes(studio, ["trainer.max_time=1"]) == [f"trainer.max_time: trainer has no max_time; {told}"]
+    path = tmp_path / "mine.yaml"
+    path.write_text("defaults: [studio/tiny, _self_]\ntrainer: {max_time: 1}\n")
+    (line,) = mistakes(studio, [], recipe=str(path))
+    assert line.endswith(told)
+
+
+def test_every_parameter_of_lightnings_trainer_is_known_or_pointed_at():
+    from pytorch_lightning import Trainer
+
+    known = {*section(TrainerConfig, {}).__dict__, *TrainerConfig.elsewhere}
+    ours = {"plugins", "reload_dataloaders_every_n_epochs", "enable_autolog_hparams"}  # set by us, or of no use
+    assert set(inspect.signature(Trainer).parameters) - known == ours
 
 
 def test_mistakes_of_the_recipe_are_shown_with_file_and_line(studio, tmp_path):

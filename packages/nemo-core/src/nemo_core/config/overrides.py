@@ -162,6 +162,9 @@ class _Judge:
     ) -> str | None:
         """Report a key that does not exist; return the one that was meant, as far as one can tell."""
         path = ".".join([*found, key])
+        if shape and key in shape.elsewhere:
+            self.judged.problems.append(Problem(path, f"{shape.what} has no {key}", shape.elsewhere[key]))
+            return None
         meant = nearest(key, known, 1)
         owner = shape.what if shape else ".".join(found)
         hint = suggest(key, known - {"_target_", "_args_"})

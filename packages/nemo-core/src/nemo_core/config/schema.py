@@ -37,6 +37,17 @@ class RecipeInfo:
 class TrainerConfig:
     """How the training loop runs; most keys are Lightning's own."""
 
+    # What Lightning's Trainer takes and this section does not, and where it is found.
+    elsewhere: ClassVar[dict[str, str]] = {
+        "barebones": "for a run that keeps nothing, turn off what experiment keeps: csv, tensorboard, archive, ...",
+        "default_root_dir": "it is experiment.dir",
+        "enable_checkpointing": "it is experiment.checkpoint.enable",
+        "limit_predict_batches": "training predicts nothing; there are limit_val_batches and limit_test_batches",
+        "logger": "it is experiment.csv, experiment.tensorboard and experiment.loggers",
+        "max_time": "it is experiment.max_time",
+        "model_registry": "add a logger to experiment.loggers",
+    }
+
     accelerator: Literal["auto", "cpu", "gpu", "cuda"] = "auto"
     devices: int | str = 1  # processes on this machine: a number, or auto for all that the accelerator has
     num_nodes: int = 1
@@ -61,7 +72,10 @@ class TrainerConfig:
     deterministic: bool | Literal["warn"] | None = None
     benchmark: bool | None = None
     detect_anomaly: bool = False
+    inference_mode: bool = True  # validate and test in torch.inference_mode; false: in torch.no_grad
     sync_batchnorm: bool = False
+    # Divide the batches of a data module among processes; ours (nemo_core.data) do that themselves.
+    use_distributed_sampler: bool = False
     profiler: Literal["simple", "advanced", "pytorch"] | None = None
     enable_progress_bar: bool = True
     enable_model_summary: bool = True

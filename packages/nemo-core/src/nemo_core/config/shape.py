@@ -34,6 +34,7 @@ class Shape:
         open: Whether other keys may be meant as well.
         sections: Schemas of keys that are mappings themselves.
         filled: How many of ``parameters`` are given by position (``_args_``), by name.
+        elsewhere: Keys that people expect here, with a hint where what they want is found.
     """
 
     what: str
@@ -41,6 +42,7 @@ class Shape:
     open: bool
     sections: Mapping[str, type] = field(default_factory=dict)
     filled: frozenset[str] = frozenset()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self, given: Mapping[str, Any]) -> list[str]:
         """Return the names of required keys that ``given`` lacks."""
@@ -109,7 +111,8 @@ def _of_schema(schema: type, what: str) -> Shape:
     fields = dataclasses.fields(schema)
     hints = typing.get_type_hints(schema)
     sections = {each.name: inner for each in fields if (inner := _dataclass_in(hints[each.name]))}
-    return Shape(what, {each.name: Parameter.of_field(each) for each in fields}, open=False, sections=sections)
+    parameters = {each.name: Parameter.of_field(each) for each in fields}
+    return Shape(what, parameters, open=False, sections=sections, elsewhere=getattr(schema, "elsewhere", {}))
 
 
 def _dataclass_in(hint: Any) -> type | None:
@@ -121,17 +124,19 @@ def _dataclass_in(hint: Any) -> type | None:
 def fill(schema: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``given`` with the defaults of a schema for what it lacks, in the order of the schema.
 
+    A number becomes text where the schema wants text (``version: 3``).
     Keys that the schema has no default for stay absent, and keys that it does not know are kept, last.
 
     >>> filled = fill(RecipeConfig, {"mine": 1, "name": "tiny", "trainer": {"max_steps": 5}})
     >>> list(filled)[:2], list(filled)[-1], filled["trainer"]["max_steps"], filled["trainer"]["num_nodes"]
     (['name', 'recipe'], 'mine', 5, 1)
     """
-    sections = _of_schema(schema, "").sections
+    shape = _of_schema(schema, "")
+    sections = shape.sections
     filled: dict[str, Any] = {}
     for each in dataclasses.fields(schema):
         default = each.default_factory() if each.default_factory is not dataclasses.MISSING else each.default
-        value = given.get(each.name, default)
+        value = shape.parameters[each.name].adapt(given.get(each.name, default))
         if each.name in sections and default is not None and value is None:
             value = {}  # "trainer:" with nothing below it
         if each.name in sections and isinstance(value, Mapping):
@@ -151,11 +156,14 @@ def section(schema: type[T], node: Mapping[str, Any]) -> T:
     >>> experiment.ema.decay, experiment.ema.every_n_steps
     (0.99, 1)
     """
-    inner = _of_schema(schema, "").sections  # type: ignore[arg-type]
+    shape = _of_schema(schema, "")  # type: ignore[arg-type]
+    inner = shape.sections
     known = {each.name for each in dataclasses.fields(schema)}  # type: ignore[arg-type]
     values = plain(node)
     arguments = {
-        name: section(inner[name], value) if name in inner and isinstance(value, Mapping) else value
+        name: section(inner[name], value)
+        if name in inner and isinstance(value, Mapping)
+        else shape.parameters[name].adapt(value)
         for name, value in values.items()
         if name in known
     }

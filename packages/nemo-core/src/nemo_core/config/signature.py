@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
+from typing import Any
 
-from nemo_core.config.annotations import parse
+from nemo_core.config.annotations import accepts, parse
 from nemo_core.config.static import Definition
 
 __all__ = ["Parameter", "Signature", "signature"]
@@ -23,12 +24,24 @@ class Parameter:
     annotation: ast.expr | None = None
     required: bool = False
     nullable: bool = False  # None is the default, so None is allowed whatever the annotation says
+    lenient: bool = False  # where only text is wanted, a number is taken as text
 
     @classmethod
     def of_field(cls, each: dataclasses.Field[object]) -> Parameter:
         """Read a field of a dataclass whose annotations are text (``from __future__ import annotations``)."""
         required = each.default in (dataclasses.MISSING, "???") and each.default_factory is dataclasses.MISSING
-        return cls(each.name, parse(str(each.type)), required, nullable=each.default is None)
+        return cls(each.name, parse(str(each.type)), required, nullable=each.default is None, lenient=True)
+
+    def adapt(self, value: Any) -> Any:
+        """Return ``value`` as it will be used: a number as text, where this is lenient and only text will do.
+
+        >>> version = Parameter("version", parse("str | None"), lenient=True)
+        >>> version.adapt(3), version.adapt(True), Parameter("devices", parse("int | str"), lenient=True).adapt(3)
+        ('3', True, 3)
+        """
+        if self.lenient and type(value) in (int, float) and not accepts(self.annotation, value):
+            return str(value) if accepts(self.annotation, str(value)) else value
+        return value
 
 
 @dataclass(frozen=True)

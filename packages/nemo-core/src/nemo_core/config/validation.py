@@ -68,7 +68,7 @@ def trust_of(config: DictConfig) -> Trust:
 def misfit(parameter: Parameter, value: Any) -> str | None:
     """Return what is wrong with a value for a parameter, as a part of a sentence; None if nothing certainly is."""
     annotation = parameter.annotation
-    if annotation is None or (value is None and parameter.nullable) or accepts(annotation, value):
+    if annotation is None or (value is None and parameter.nullable) or accepts(annotation, parameter.adapt(value)):
         return None
     return f"must be {show(annotation)}, not {value!r}"
 
@@ -149,7 +149,7 @@ class _Walk:
             parameter = shape.parameters.get(key)
             if parameter is None and not shape.open:
                 known = set(shape.parameters) - set(tree)
-                yield Problem(where, f"{shape.what} takes no {key}", suggest(key, known))
+                yield Problem(where, f"{shape.what} takes no {key}", shape.elsewhere.get(key) or suggest(key, known))
                 meant.update(nearest(key, known, 1))
             wrong = None
             if parameter is not None and not _unknown(value):
