@@ -23,6 +23,13 @@ PACKAGES = ("core", "asr", "tts", "llm", "mm")
 DOMAINS = PACKAGES[1:]
 PAIRS = tuple(itertools.combinations(DOMAINS, 2))
 TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
+DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
+TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, "import-linter", "mypy", "ruff", "types-PyYAML")
+TORCH = "torch==2.13.0"
+LOCK_HEADER = (
+    "# The exact versions that CI and the README's commands install; `nox -s lock` renews them. torch is pinned: a wheel with",
+    "# a local version, such as 2.13.0+cpu, satisfies it.",
+)
 
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -121,7 +128,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation with warnings as errors."""
-    install(session, *wheels(session, *PACKAGES), "furo", "myst-parser", "sphinx", "sphinx-copybutton")
+    install(session, *wheels(session, *PACKAGES), *DOCS_TOOLS)
     shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", env=job_env())
     session.log("open docs/_build/html/index.html")
@@ -138,6 +145,43 @@ def bench(session: nox.Session) -> None:
         names = (listed or "").split()
     for name in names:
         session.run("python", runner, name, env=job_env())
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """Run the long tests that `tests` leaves out: nemo-core's and nemo-asr's, marked `campaign`."""
+    install(session, *wheels(session, "core", "asr"), *TEST_TOOLS)
+    tests_of = (str(ROOT / f"packages/nemo-{package}/tests") for package in ("core", "asr"))
+    pytest(session, "-m", "campaign", *tests_of, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def lock(session: nox.Session) -> None:
+    """Renew ``constraints.txt`` from what the packages declare and the jobs install; torch stays where it is pinned."""
+    wanted = [*TOOLS, TORCH]
+    for package in PACKAGES:
+        project = nox.project.load_toml(ROOT / f"packages/nemo-{package}/pyproject.toml")["project"]
+        extras = itertools.chain.from_iterable(project.get("optional-dependencies", {}).values())
+        wanted += [item for item in (*project["dependencies"], *extras) if not item.startswith("nemo-")]
+    command = [
+        find_uv(),
+        "pip",
+        "compile",
+        "-q",
+        "-p",
+        "3.11",
+        "--no-annotate",
+        "--no-header",
+        "--no-emit-find-links",
+        "-",
+    ]
+    done = subprocess.run(
+        command, input="\n".join(wanted), env={**os.environ, **uv_env()}, capture_output=True, text=True, check=True
+    )
+    # A local version, such as +cpu, names one build of what is pinned; the constraint must admit the others.
+    pins = [line.partition("+")[0] for line in done.stdout.splitlines() if "==" in line]
+    CONSTRAINTS.write_text("\n".join((*LOCK_HEADER, *pins)) + "\n", encoding="utf-8")
+    session.log(f"{len(pins)} versions written to {CONSTRAINTS.name}")
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
@@ -173,16 +217,22 @@ def install(session: nox.Session, *requirements: str) -> None:
     if uses_uv(session):
         # In a reused environment a wheel of ours that was rebuilt has the same version: say that it is new.
         ours = [flag for name in PACKAGES for flag in ("--reinstall-package", f"nemo-{name}")]
-        if os.environ.get("PIP_FIND_LINKS"):
-            env["UV_FIND_LINKS"] = ",".join(os.environ["PIP_FIND_LINKS"].split())
-        elif "UV_TORCH_BACKEND" not in os.environ and "UV_FIND_LINKS" not in os.environ:
-            env["UV_TORCH_BACKEND"] = "cpu"
+        env = uv_env()
     else:
         wheels_of_ours = [item for item in requirements if item.endswith(".whl")]
         ours = []
         if wheels_of_ours and session.virtualenv._reused:
             session.run("python", "-m", "pip", "uninstall", "-q", "-y", *(f"nemo-{name}" for name in PACKAGES))
     session.install("-c", str(CONSTRAINTS), *ours, *requirements, env=env)
+
+
+def uv_env() -> dict[str, str]:
+    """Tell uv where torch comes from: the folder of wheels that pip knows, else torch's own index of CPU builds."""
+    if os.environ.get("PIP_FIND_LINKS"):
+        return {"UV_FIND_LINKS": ",".join(os.environ["PIP_FIND_LINKS"].split())}
+    if "UV_TORCH_BACKEND" in os.environ or "UV_FIND_LINKS" in os.environ:
+        return {}
+    return {"UV_TORCH_BACKEND": "cpu"}
 
 
 def uses_uv(session: nox.Session) -> bool:
