@@ -27,8 +27,8 @@ DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
 TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, "import-linter", "mypy", "ruff", "types-PyYAML")
 TORCH = "torch==2.13.0"
 LOCK_HEADER = (
-    "# The exact versions that CI and the README's commands install; `nox -s lock` renews them. torch is pinned: a wheel",
-    "# with a local version, such as 2.13.0+cpu, satisfies it.",
+    "# The exact versions that CI and the README's commands install; `nox -s lock` renews them. torch is pinned; a",
+    "# wheel with a local version, such as 2.13.0+cpu, satisfies it.",
 )
 
 nox.needs_version = ">=2024.4.15"
