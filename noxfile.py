@@ -135,13 +135,6 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def campaign(session: nox.Session) -> None:
-    """Run what takes too long for every change: the same tests with many more cases, such as runs killed anywhere."""
-    install(session, *wheels(session, *PACKAGES), *TEST_TOOLS)
-    pytest(session, *(str(ROOT / f"packages/nemo-{package}/tests") for package in PACKAGES), "-m", "campaign")
-
-
-@nox.session
 def bench(session: nox.Session) -> None:
     """Run benchmarks: ``nox -s bench -- nemo-core typed``; no name runs all of the package's."""
     package, *names = session.posargs or ["nemo-core"]
