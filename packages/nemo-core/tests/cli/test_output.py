@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,19 @@ def test_tables_off_a_terminal_are_never_cut(capsys: pytest.CaptureFixture[str])
     long = "x" * 500
     output.table("", ["name", "text"], [("a", long)])
     assert long in capsys.readouterr().out
+
+
+def test_names_and_titles_stay_in_one_piece_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    title, name = "a title that is longer than the table", "a_name_of_moderate_length"
+    output.table(title, ["name", "what"], [(name, "a sentence of many words")])
+    lines = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue()).splitlines()
+    assert title in lines[0]
+    assert sum(name in line for line in lines) == 1
+    assert all(len(line) <= 40 for line in lines)
 
 
 def test_cells_are_text_and_not_markup(capsys: pytest.CaptureFixture[str]) -> None:

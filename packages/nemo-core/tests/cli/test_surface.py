@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,12 @@ def test_every_command_is_explained(path: str, command: Any) -> None:
 def test_what_lists_or_reports_does_so_as_json_too(path: str, command: Any) -> None:
     if path.rpartition(" ")[2] in ("list", "show", "check", "verify", "doctor"):
         assert "--json" in parameters(command), path
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_help_is_written_as_a_manual_is(path: str, command: Any) -> None:
+    help = command.get_help(command.make_context(path, [], resilient_parsing=True))
+    assert "..." not in help.replace("COMMAND [ARGS]...", "").replace("OVERRIDES...", "").replace("NAME...", "")
+    assert not re.search(r"<\w+|\{\w+", help), help

@@ -68,7 +68,9 @@ def verify(path: ArchiveArgument, json: JsonOption = False) -> None:
 @app.command()
 def extract(
     path: ArchiveArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make; it must not be there yet.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to make; it must not be there yet.")
+    ],
 ) -> None:
     """Unpack the files of an archive into a new folder, after the checks of `verify` on its structure and hashes.
 

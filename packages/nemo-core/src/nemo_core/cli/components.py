@@ -78,12 +78,21 @@ def show(
     typer.echo(documented["documentation"])
 
 
+def _readable(parameter: Any) -> str:
+    """Return a parameter as its author wrote it: annotations that are kept as text come without quotes."""
+    if not isinstance(parameter.annotation, str):
+        return str(parameter)
+    bare = parameter.replace(annotation=parameter.empty, default=parameter.empty)
+    default = f" = {parameter.default!r}" if parameter.default is not parameter.empty else ""
+    return f"{bare}: {parameter.annotation}{default}"
+
+
 def _documentation(component: Component) -> dict[str, Any]:
     import inspect
 
     target = component.load()
     try:
-        parameters = [str(each) for each in inspect.signature(target).parameters.values()]
+        parameters = [_readable(each) for each in inspect.signature(target).parameters.values()]
     except (TypeError, ValueError):  # some classes written in C tell no signature
         parameters = []
     return {"parameters": parameters, "documentation": inspect.getdoc(target) or ""}

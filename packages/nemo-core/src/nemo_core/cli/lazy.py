@@ -145,8 +145,9 @@ def click_command(component: Component) -> Any:
 
 
 def tune(command: Any) -> None:
-    """Make a command, and those below it, keep the lines of some paragraphs of its help, and start faster."""
+    """Make a command, and those below it, show its help the way a manual does, and start faster."""
     if command.help:
+        command.short_help = command.short_help or _first_sentence(command.help)
         command.help = re.sub(
             r"(?m)^((?:Examples?|Environment):)$", "\b\n\\1", command.help
         )  # click would fill the lines
@@ -161,8 +162,29 @@ def tune(command: Any) -> None:
     command.get_help_option = get_help_option
     for parameter in command.params:
         _without_pydantic(parameter)
+        if parameter.param_type_name == "argument":
+            _name_in_capitals(parameter)
     for sub in getattr(command, "commands", {}).values():
         tune(sub)
+
+
+def _first_sentence(text: str) -> str:
+    r"""Return what lists of commands show; click would cut the sentence where the line ends.
+
+    >>> _first_sentence("Show a recipe as it would run,\nwith defaults. And more.")
+    'Show a recipe as it would run, with defaults'
+    """
+    return re.split(r"\.(?:\s|$)", " ".join(text.partition("\n\n")[0].split()))[0]
+
+
+def _name_in_capitals(argument: Any) -> None:
+    """Show an argument as ``NAME``, ``[NAME]`` or ``NAME...``, whatever the version of typer has for it."""
+    name = (argument.metavar or argument.name).upper()
+    several = "..." if argument.nargs != 1 else ""
+    usage = f"{name}{several}" if argument.required else f"[{name}{several}]"
+    make_record = argument.get_help_record
+    argument.get_help_record = lambda ctx: (name, record[1]) if (record := make_record(ctx)) else None
+    argument.get_usage_pieces = lambda ctx: [usage]
 
 
 def _without_pydantic(option: Any) -> None:

@@ -27,7 +27,9 @@ def _group() -> None:
 
 @app.command("list")
 def list_models(
-    language: Annotated[str | None, typer.Option(help="Only models for this language, such as en.")] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only models for this language, such as en.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the models that the installed plugins know.

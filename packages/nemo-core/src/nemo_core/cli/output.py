@@ -65,9 +65,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
     rows = [tuple(row) for row in rows]
     drawn = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD,
         header_style="bold",
         show_header=any(columns),
@@ -78,10 +75,15 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         cells = [row[index] for row in rows if row[index] is not None]
         numeric = bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
         style = "cyan" if index == 0 else None
-        drawn.add_column(column, justify="right" if numeric else "left", style=style, overflow="fold")
+        # Names stay in one piece, so that they can be copied; a column of paths or sentences may be broken.
+        whole = index == 0 and max((len(line) for cell in cells for line in _cell(cell).splitlines()), default=0) <= 40
+        drawn.add_column(column, justify="right" if numeric else "left", style=style, overflow="fold", no_wrap=whole)
     for row in rows:
         drawn.add_row(*map(_styled, row))
-    console().print(drawn)
+    out = console()
+    if title:
+        out.print(title, style="bold", soft_wrap=True)  # as part of the table it would be as narrow as that
+    out.print(drawn)
 
 
 def print_json(value: Any) -> None:

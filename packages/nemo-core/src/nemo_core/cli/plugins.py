@@ -114,7 +114,7 @@ def check(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Name of the distribution, such as nemo-birdsong.")],
-    directory: Annotated[Path | None, typer.Option(help="Folder to create; default: ./NAME.")] = None,
+    directory: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder to create; default: ./NAME.")] = None,
 ) -> None:
     """Write a new plugin project that works.
 

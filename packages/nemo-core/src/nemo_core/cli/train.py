@@ -39,9 +39,12 @@ def train(
         bool, typer.Option("--multirun", "-m", help="Train once for each combination of comma-separated values.")
     ] = False,
     config_dir: Annotated[
-        list[str] | None, typer.Option("--config-dir", help="Folder with recipes of your own, and parts of them.")
+        list[str] | None,
+        typer.Option("--config-dir", metavar="FOLDER", help="With recipes of your own, and parts of them; repeatable."),
     ] = None,
-    nproc: Annotated[int | None, typer.Option(help="Processes on this machine; the same as trainer.devices=N.")] = None,
+    nproc: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes on this machine; the same as trainer.devices=N.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build model and data, show them, and end.")] = False,
 ) -> None:
     """Train or fine-tune a model from a recipe.
@@ -139,8 +142,8 @@ _STATUS = {
 
 
 def show_result(result: RunResult) -> None:
-    """Print a table: the run's folder, its metrics, time and speed, and the archive."""
-    rows = [("run folder", str(result.run_dir))]
+    """Print a table of metrics, time and speed, and where the run's folder and its archive are."""
+    rows: list[tuple[str, str]] = []
     if result.status != "finished":
         rows.append(("status", _STATUS[result.status]))
     rows += [(name, f"{value:.4g}") for name, value in sorted(result.metrics.items(), key=_test_last)]
@@ -149,9 +152,11 @@ def show_result(result: RunResult) -> None:
     rows.append(("time", f"{minutes}:{seconds:02d} min"))
     if result.steps_per_second:
         rows.append(("speed", f"{result.steps_per_second:.1f} steps/s"))
-    if result.archive is not None:
-        rows.append(("archive", str(result.archive)))
     table("", ["result", "value"], rows)
+    # Not in the table: there a narrow terminal would break paths, and nobody could copy them.
+    typer.echo(f"run folder: {result.run_dir}")
+    if result.archive is not None:
+        typer.echo(f"archive: {result.archive}")
 
 
 def _test_last(item: tuple[str, float]) -> tuple[bool, str]:
