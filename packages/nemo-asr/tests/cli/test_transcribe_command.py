@@ -83,6 +83,35 @@ def test_files_of_one_name_do_not_replace_each_other(archive, wav, tmp_path):
     assert {path.name for path in (tmp_path / "out").glob("*.txt")} == {"x-a.txt", "y-a.txt"}
 
 
+def test_no_text_replaces_that_of_another_audio(archive, wav, tmp_path):
+    path = str(wav("in/a.wav", seconds=2.0))
+    (tmp_path / "in" / "a.flac").write_bytes((tmp_path / "in" / "a.wav").read_bytes())
+    lines = [{"audio_filepath": path, "offset": offset, "duration": 1.0} for offset in (0.0, 1.0)]
+    manifest = tmp_path / "parts.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, lines)))
+    out = tmp_path / "out"
+    assert run(["transcribe", archive, str(tmp_path / "in"), str(manifest), "-o", str(out)]) == 0
+    assert {file.name for file in out.glob("*.txt")} == {"in-a.txt", "in-a-2.txt", "in-a-3.txt", "in-a-4.txt"}
+
+
+def test_a_text_that_stands_in_the_folder_is_not_replaced(archive, recordings, capsys):
+    (recordings / "a.txt").write_text("by hand")
+    assert run(["transcribe", archive, str(recordings), "-o", str(recordings)]) == 2
+    assert "a.txt exists" in capsys.readouterr().err
+    assert (recordings / "a.txt").read_text() == "by hand"
+    assert not (recordings / "b.txt").exists()
+
+
+def test_the_summary_counts(archive, recordings, capsys):
+    assert run(["transcribe", archive, str(recordings)]) == 0
+    assert "2 transcribed: 3.0 s of audio" in capsys.readouterr().out
+    (recordings / "c.wav").write_text("no audio")
+    assert run(["transcribe", archive, str(recordings)]) == 1
+    assert "2 transcribed, 1 failed: 3.0 s of audio" in capsys.readouterr().out
+    assert run(["transcribe", archive, str(recordings / "c.wav")]) == 1
+    assert capsys.readouterr().out == "0 transcribed, 1 failed\n"
+
+
 def test_a_damaged_file_costs_that_file_only(archive, recordings, capsys):
     (recordings / "c.wav").write_text("no audio")
     sf.write(recordings / "d.wav", np.array([np.nan]), 8000, subtype="FLOAT")

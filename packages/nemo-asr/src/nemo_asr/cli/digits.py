@@ -22,10 +22,10 @@ class Split(StrEnum):
 
 
 def digits(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write to.")],
     split: Annotated[Split, typer.Option(help="Whose recordings; test: none that the recipe trains on.")] = Split.test,
-    n: Annotated[int, typer.Option("--n", min=1, help="How many strings.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other strings.")] = 1,
+    n: Annotated[int, typer.Option("--n", min=1, metavar="N", help="How many strings.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another seed, other strings.")] = 1,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write strings of 1 to 8 spoken digits as WAV files, and a manifest that says what is spoken.

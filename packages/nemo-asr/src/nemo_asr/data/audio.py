@@ -118,7 +118,8 @@ def _select(samples: np.ndarray, channel: int | str | None, name: str) -> np.nda
     if channel is None:
         if count == 1:
             return samples[:, 0]
-        raise DataError(f"{name}: has {count} channels", hint="say which: channel=0, say, or channel='average'")
+        hint = f"set channel (--channel) to a number from 0 to {count - 1}, or to average"
+        raise DataError(f"{name}: has {count} channels", hint=hint)
     if not isinstance(channel, int):
         raise ConfigError(f"channel {channel!r} is neither a number nor 'average'")
     if not 0 <= channel < count:
