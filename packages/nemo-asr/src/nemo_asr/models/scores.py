@@ -37,6 +37,12 @@ class Scores:
             "skipped": SumMetric(),
         }
         self.metrics = {name: metric.to(device) for name, metric in parts.items()}
+        # torchmetrics takes metrics that nothing was added to for mistakes; a set without sound items is none, nor is
+        # one that others are merged into.
+        self.metrics["loss"].update(0.0, weight=0.0)
+        self.metrics["wer"].update([], [])
+        self.metrics["cer"].update([], [])
+        self.skip(0)
 
     def update(self, batch: SpeechBatch, loss: Tensor, hypotheses: Sequence[Hypothesis]) -> None:
         """Add a batch, its mean loss and what was heard in it."""
@@ -53,9 +59,7 @@ class Scores:
         """Add what ``others`` have counted, and return this."""
         for other in others:
             for name, metric in self.metrics.items():
-                if other.metrics[name].update_called:
-                    metric.merge_state(other.metrics[name])
-                    metric._update_count = max(metric._update_count, 1)
+                metric.merge_state(other.metrics[name])
         return self
 
     def compute(self) -> dict[str, Tensor]:
