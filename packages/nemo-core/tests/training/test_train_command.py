@@ -21,7 +21,7 @@ trust: [tiny_training]
 model: {_target_: tiny_training.Tiny, width: 8}
 data: {_target_: tiny_training.WavesData, batch_size: 4, train_size: 24}
 optim: {name: adamw, lr: 0.01}
-trainer: {max_epochs: 2, accelerator: cpu, enable_model_summary: false}
+trainer: {max_epochs: 2, accelerator: cpu}
 experiment: {tensorboard: false, curve: false}
 """
 
@@ -52,6 +52,8 @@ def test_train_prints_the_folder_the_metrics_and_the_archive(folder):
     for part in ("runs/tiny/v1", "val_accuracy", "test_accuracy", "steps", "runs/tiny/v1/model.nemo"):
         assert part in done.stdout
     assert "epoch 2/2" in done.stderr  # plain lines: this is no terminal
+    assert re.search(r"^Tiny: [\d,]+ weights \(", done.stderr, re.MULTILINE)
+    assert "FLOPs" not in done.stdout + done.stderr  # no table of Lightning's
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     assert (folder / "runs/tiny/latest/model.nemo").exists()

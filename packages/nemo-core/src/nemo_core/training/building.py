@@ -41,7 +41,17 @@ _PROFILERS: dict[str, type[Profiler]] = {
     "pytorch": PyTorchProfiler,
 }
 # Keys of the trainer section that are not handed to Lightning as they are.
-_OURS = {"devices", "num_nodes", "strategy", "precision", "max_epochs", "profiler", "callbacks", "enable_progress_bar"}
+_OURS = {
+    "devices",
+    "num_nodes",
+    "strategy",
+    "precision",
+    "max_epochs",
+    "profiler",
+    "callbacks",
+    "enable_progress_bar",
+    "enable_model_summary",
+}
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,7 @@ def build_trainer(
         max_epochs=_epochs(settings, experiment),
         profiler=_profiler(settings, folder),
         enable_progress_bar=settings.enable_progress_bar,
+        enable_model_summary=False,  # describe_model says it in a line
         enable_checkpointing=False,
         plugins=[AtomicCheckpointIO()],
     )

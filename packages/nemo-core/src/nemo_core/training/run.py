@@ -31,6 +31,7 @@ from nemo_core.training.building import Built, build_trainer
 from nemo_core.training.callbacks.interruption import Interrupted
 from nemo_core.training.checkpoint_io import newest_valid, read_checkpoint
 from nemo_core.training.distributed import World, join_world, local_processes, spawn
+from nemo_core.training.model_summary import describe_model
 from nemo_core.training.optimization import attach_optimizer
 from nemo_core.training.precision import matmul_precision
 from nemo_core.training.result import RunResult
@@ -124,6 +125,8 @@ def _run(
                 from nemo_core.models import init_from
 
                 logger.info("%s", init_from(model, tree["init_from"]))
+            if settings.enable_model_summary:
+                logger.info("%s", describe_model(model))
             built = build_trainer(tree, settings, experiment, model=model, folder=folder, world=world, trust=trust)
             _seed(int(tree.get("seed", 0)) + world.rank)
             result = _fit(built, model, data, tree, trust, folder, checkpoint)
