@@ -53,6 +53,13 @@ def test_all_mistakes_of_the_command_line_at_once(studio):
     ]
 
 
+def test_suggestions_in_a_file_include_what_has_a_default(studio, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("defaults: [studio/tiny, _self_]\ntrainer: {max_epoch: 1}\nexperiment: {resum: never}\n")
+    lines = mistakes(studio, [], recipe=str(path))
+    assert ["did you mean max_epochs" in lines[0], "did you mean resume?" in lines[1]] == [True, True]
+
+
 def test_numbers_are_taken_where_a_section_wants_text(studio):
     config = compose("studio/tiny", ["experiment.version=3", "trainer.precision=16"], registry=studio.registry)
     assert (config.experiment.version, config.trainer.precision) == ("3", "16")

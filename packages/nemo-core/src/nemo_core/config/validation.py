@@ -148,9 +148,10 @@ class _Walk:
                 continue
             parameter = shape.parameters.get(key)
             if parameter is None and not shape.open:
-                known = set(shape.parameters) - set(tree)
-                yield Problem(where, f"{shape.what} takes no {key}", shape.elsewhere.get(key) or suggest(key, known))
-                meant.update(nearest(key, known, 1))
+                # Also what the tree has: that may be a default, or of the recipe that this one starts from.
+                hint = shape.elsewhere.get(key) or suggest(key, shape.parameters)
+                yield Problem(where, f"{shape.what} takes no {key}", hint)
+                meant.update(nearest(key, set(shape.parameters) - set(tree), 1))
             wrong = None
             if parameter is not None and not _unknown(value):
                 wrong = misfit(parameter, value)
