@@ -17,6 +17,7 @@ _NOISE = (
     r".*Consider setting `persistent_workers=True`.*",
     r".*Starting from v1\.9\.0, `tensorboardX`.*",
     r".*exists and is not empty.*",
+    r".*Total length of `list` across ranks is zero.*",
     r".*You defined a `validation_step` but have no `val_dataloader`.*",
     r".*lr_scheduler\.step\(\)` before `optimizer\.step\(\).*",
     r".*isinstance\(treespec, LeafSpec\).*",

@@ -14,7 +14,16 @@ __all__ = ["PlainProgress", "progress_bar"]
 
 def progress_bar() -> ProgressBar:
     """Return a bar for a terminal, or :class:`PlainProgress` where standard error is none."""
-    return RichProgressBar() if sys.stderr.isatty() else PlainProgress()
+    return _Bar() if sys.stderr.isatty() else PlainProgress()
+
+
+class _Bar(RichProgressBar):
+    """Lightning's bar; it counts epochs as people and :class:`PlainProgress` do, from 1."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        last = self.trainer.max_epochs
+        text = f"Epoch {current_epoch + 1}" + (f"/{last}" if last not in (None, -1) else "")
+        return text.ljust(len(self.validation_description))  # both stand in one column
 
 
 class PlainProgress(ProgressBar):
