@@ -31,7 +31,7 @@ __all__ = ["transcribe"]
 def transcribe(
     model: Annotated[str, typer.Argument(help="Model archive (.nemo), or name of a published model.")],
     audio: Annotated[list[str], typer.Argument(help="Files, folders, globs in quotes, or manifests (.jsonl).")],
-    timestamps: Annotated[bool, typer.Option(help="Say when each word is spoken.")] = False,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="Say when each word is spoken.")] = False,
     manifest: Annotated[
         bool, typer.Option("--manifest", help="AUDIO are manifests, whatever they are called.")
     ] = False,
