@@ -127,10 +127,12 @@ def imports(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation with warnings as errors."""
-    install(session, *wheels(session, *PACKAGES), *DOCS_TOOLS)
+    """Build the documentation with warnings as errors, and run the examples of its pages."""
+    install(session, *wheels(session, *PACKAGES), *DOCS_TOOLS, *TEST_TOOLS)
     shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", env=job_env())
+    pages = sorted(str(page) for page in (ROOT / "docs").glob("*.md"))
+    pytest(session, "--doctest-glob=*.md", *pages, workers=0)
     session.log("open docs/_build/html/index.html")
 
 

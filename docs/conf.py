@@ -23,6 +23,7 @@ exclude_patterns = ["_build", "reference/generated"]  # what is generated there 
 html_theme = "furo"
 html_title = "nemo"
 html_static_path = ["_static"]
+html_css_files = ["nemo.css"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"
