@@ -33,7 +33,7 @@ from nemo_core.errors import ConfigError
 if TYPE_CHECKING:
     from nemo_core.plugins import Registry
 
-__all__ = ["Configured", "ConfiguredMeta", "KeepArtifact", "import_path"]
+__all__ = ["Configured", "ConfiguredMeta", "KeepArtifact", "import_path", "target_of"]
 
 _RECORD = "_construction"
 _T = TypeVar("_T")
@@ -103,7 +103,7 @@ class Configured(metaclass=ConfiguredMeta):
             )
         arguments = {name: _current(self, name, value) for name, value in _bind(cls, *record).items()}
         where = cls.__qualname__
-        config: dict[str, Any] = {"_target_": _target(cls, registry)}
+        config: dict[str, Any] = {"_target_": target_of(cls, registry)}
         artifacts = self.artifacts() if keep is not None else {}
         for name, value in arguments.items():
             if name not in artifacts:
@@ -129,7 +129,12 @@ def import_path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _target(cls: type, registry: Registry | None) -> str:
+def target_of(cls: type, registry: Registry | None = None) -> str:
+    """Return what a configuration calls a class: its registered name, else its import path.
+
+    Raises:
+        ConfigError: The class is defined inside a function.
+    """
     if "<locals>" in cls.__qualname__:
         raise ConfigError(
             f"{import_path(cls)} is defined inside a function, so no configuration can name it",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from nemo_core.config.configured import import_path
+from nemo_core._files import write_atomically
 from nemo_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from nemo_core.config import Trust
-    from nemo_core.plugins import Registry
 
-__all__ = ["read_yaml", "target_of", "write_yaml"]
+__all__ = ["read_yaml", "write_yaml"]
 
 _T = TypeVar("_T")
 
@@ -29,15 +26,7 @@ def write_yaml(config: dict[str, Any], path: Path, *, overwrite: bool) -> Path:
     """
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists", hint="pass overwrite=True to replace it")
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
     return path
 
 
@@ -62,12 +51,3 @@ def read_yaml(cls: type[_T], path: Path, trust: Trust | None) -> _T:
     if not isinstance(built, cls):
         raise ConfigError(f"{path} describes a {type(built).__name__}, not a {cls.__name__}")
     return built
-
-
-def target_of(cls: type, registry: Registry | None) -> str:
-    """Return what a configuration calls a class: its registered name, else its import path."""
-    if registry is None:
-        from nemo_core.plugins import registry as process_registry
-
-        registry = process_registry()
-    return registry.name_of(cls) or import_path(cls)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nemo_core.config.configured import target_of
 from nemo_core.errors import GraphError
 from nemo_core.graph.checking import make_plan, offers
-from nemo_core.graph.files import read_yaml, target_of, write_yaml
+from nemo_core.graph.files import read_yaml, write_yaml
 from nemo_core.graph.matching import check_types, match
 from nemo_core.graph.mermaid import to_mermaid
 from nemo_core.graph.plan import Plan

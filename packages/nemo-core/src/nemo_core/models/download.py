@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from nemo_core._environment import is_on
 from nemo_core.errors import DownloadError
 
 __all__ = ["Progress", "download", "file_sha256", "is_offline"]
@@ -53,11 +54,7 @@ def is_offline(environ: Mapping[str, str] | None = None) -> bool:
     >>> is_offline({"NEMO_OFFLINE": "1"}), is_offline({"NEMO_OFFLINE": "0"})
     (True, False)
     """
-    environ = os.environ if environ is None else environ
-    return any(
-        environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
-        for name in ("NEMO_OFFLINE", "HF_HUB_OFFLINE")
-    )
+    return is_on("NEMO_OFFLINE", environ) or is_on("HF_HUB_OFFLINE", environ)
 
 
 def download(

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from nemo_core._environment import is_on
 from nemo_core.errors import DuplicateComponentError, NemoError, PluginError
 from nemo_core.plugins import hookspecs
 from nemo_core.plugins.components import Registry
@@ -157,7 +158,7 @@ def load_plugins(environ: Mapping[str, str] | None = None, entry_points: Iterabl
         import importlib.metadata  # as slow as all the rest of this module
 
         entry_points = importlib.metadata.entry_points(group=GROUP)
-    strict, trace = _on(environ, "NEMO_STRICT_PLUGINS"), _on(environ, "NEMO_TRACE_PLUGINS")
+    strict, trace = is_on("NEMO_STRICT_PLUGINS", environ), is_on("NEMO_TRACE_PLUGINS", environ)
     infos = []
     for found in _chosen([_Found.of(each) for each in entry_points], environ.get("NEMO_PLUGINS")):
         info, failure = _load(found, manager, components)
@@ -270,10 +271,6 @@ def _trace_line(info: PluginInfo) -> str:
         f"nemo plugins: {info.distribution} {info.version} ({info.module} from {info.location or 'nowhere'}) "
         f"in {1000 * info.seconds:.1f} ms: {outcome}"
     )
-
-
-def _on(environ: Mapping[str, str], name: str) -> bool:
-    return environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def _normal(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
+from nemo_core._files import replacing
 from nemo_core.errors import TrainingError
 
 __all__ = ["LAST", "PREVIOUS", "AtomicCheckpointIO", "newest_valid", "read_checkpoint"]
@@ -31,18 +32,13 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write ``checkpoint`` to ``path``."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with replacing(path) as temporary:
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
             if path.name == LAST and path.exists():
                 os.replace(path, path.with_name(PREVIOUS))
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read ``path``; see :func:`read_checkpoint`."""

@@ -12,6 +12,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from nemo_core._files import replacing
+
 __all__ = ["CSVLog", "read_metrics"]
 
 
@@ -81,12 +83,10 @@ class CSVLog(Logger):
         return rows
 
     def _write(self, rows: list[dict[str, str]]) -> None:
-        temporary = self.path.with_name(f".{self.path.name}")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self._fields, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-        temporary.replace(self.path)
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.tensor import DTensor
 
+from nemo_core._files import write_atomically
 from nemo_core.config import Trust, instantiate, section, trust_of, validate
 from nemo_core.config.build import plain
 from nemo_core.config.problems import raise_problems
@@ -35,7 +36,7 @@ from nemo_core.training.model_summary import describe_model
 from nemo_core.training.optimization import attach_optimizer
 from nemo_core.training.precision import matmul_precision
 from nemo_core.training.result import RunResult
-from nemo_core.training.run_folder import RunFolder, write_atomically
+from nemo_core.training.run_folder import RunFolder
 from nemo_core.training.run_log import run_log
 
 __all__ = ["build", "train"]

@@ -17,9 +17,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from nemo_core._files import write_atomically
 from nemo_core.errors import ConfigError
 
-__all__ = ["RunFolder", "config_hash", "write_atomically"]
+__all__ = ["RunFolder", "config_hash"]
 
 # What may differ between a run and its continuation: it changes neither the batches nor the arithmetic.
 _FREE_TRAINER_KEYS = {"enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler"}
@@ -48,17 +49,6 @@ def config_hash(config: Mapping[str, Any]) -> str:
     # An empty section and none are the same.
     binding = {key: value for key, value in binding.items() if value not in ({}, None)}
     return hashlib.sha256(json.dumps(binding, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader sees the old content or all of the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @dataclass

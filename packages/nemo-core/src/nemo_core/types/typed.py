@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar, overload
 
+from nemo_core._environment import is_on
 from nemo_core.types.calls import call_check
 from nemo_core.types.neural_type import Declared
 
@@ -42,7 +42,7 @@ _Types = Mapping[str, Declared]
 _OFF, _SHAPES, _ALL = 0, 1, 2
 # A context variable belongs to one thread and one async task, and resetting it restores what was there before: that is
 # what makes the switches safe to nest and to use from several threads at once.
-_LEVEL: ContextVar[int] = ContextVar("nemo_typed", default=_OFF if os.environ.get("NEMO_TYPED") == "0" else _ALL)
+_LEVEL: ContextVar[int] = ContextVar("nemo_typed", default=_ALL if is_on("NEMO_TYPED", default=True) else _OFF)
 
 
 class Typed:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from nemo_core._files import replacing
 from nemo_core.config.schema import CheckpointConfig
 from nemo_core.errors import TrainingError
 from nemo_core.training.callbacks.interruption import Interrupted, Interruption
@@ -169,10 +170,9 @@ def _step_of(name: str) -> int:
 
 def _link(source: Path, target: Path) -> None:
     """Make ``target`` the same file as ``source``: checkpoints are replaced, never written into."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+    with replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, temporary)
