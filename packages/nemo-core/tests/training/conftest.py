@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.forkserver
 import os
 import socket
 import sys
@@ -100,6 +101,8 @@ def processes():
     os.environ["OMP_NUM_THREADS"] = "1"  # sums must be made in one order to be compared bit by bit
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SUPPORT), before["PYTHONPATH"]]))
     yield Processes()
+    # Else it ends when it notices that this process has; the standard library's own tests stop it so.
+    multiprocessing.forkserver._forkserver._stop()
     for name, value in before.items():
         if value is None:
             del os.environ[name]
