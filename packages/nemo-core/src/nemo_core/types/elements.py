@@ -23,77 +23,47 @@ from nemo_core.types.comparison import Comparison
 __all__ = [
     "MFCC",
     "AcousticEncoded",
-    "AcousticEncodedRepresentation",
     "AudioSignal",
     "Bool",
-    "BoolType",
     "CategoricalValues",
-    "CategoricalValuesType",
     "Channel",
-    "ChannelType",
     "ClassificationTarget",
     "ElementType",
     "EmbeddedText",
-    "EmbeddedTextType",
     "EncodedRepresentation",
     "Float",
-    "FloatType",
     "Hypothesis",
-    "HypothesisType",
     "ImageFeatureValue",
     "ImageValue",
     "Index",
     "Int",
-    "IntType",
     "Labels",
-    "LabelsType",
     "Length",
     "Lengths",
-    "LengthsType",
     "LogDeterminant",
-    "LogDeterminantType",
     "LogProbs",
     "Logits",
-    "LogitsType",
-    "LogprobsType",
     "Loss",
-    "LossType",
-    "MFCCSpectrogramType",
     "Mask",
-    "MaskType",
     "MelSpectrogram",
-    "MelSpectrogramType",
     "NormalDistributionLogVariance",
-    "NormalDistributionLogVarianceType",
     "NormalDistributionMean",
-    "NormalDistributionMeanType",
     "NormalDistributionSamples",
-    "NormalDistributionSamplesType",
     "NormalizedImageValue",
     "Predictions",
-    "PredictionsType",
     "ProbabilityDistributionSamples",
-    "ProbabilityDistributionSamplesType",
     "Probs",
-    "ProbsType",
     "RegressionValues",
-    "RegressionValuesType",
     "SequenceToSequenceAlignment",
-    "SequenceToSequenceAlignmentType",
     "Spectrogram",
-    "SpectrogramType",
     "String",
     "StringLabel",
-    "StringType",
     "Target",
     "TokenDuration",
-    "TokenDurationType",
     "TokenIndex",
     "TokenLogDuration",
-    "TokenLogDurationType",
     "VideoSignal",
     "Void",
-    "VoidType",
 ]
 
 
@@ -366,37 +336,3 @@ class TokenLogDuration(ElementType):
 
 class LogDeterminant(ElementType):
     """Log-determinant of the Jacobian of an invertible layer."""
-
-
-# --- The names NVIDIA NeMo gives them ------------------------------------------------------------------------------
-
-VoidType = Void
-ChannelType = Channel
-EmbeddedTextType = EmbeddedText
-AcousticEncodedRepresentation = AcousticEncoded
-SpectrogramType = Spectrogram
-MelSpectrogramType = MelSpectrogram
-MFCCSpectrogramType = MFCC
-LogitsType = Logits
-ProbsType = Probs
-LogprobsType = LogProbs
-LabelsType = Labels
-HypothesisType = Hypothesis
-PredictionsType = Predictions
-RegressionValuesType = RegressionValues
-CategoricalValuesType = CategoricalValues
-MaskType = Mask
-LengthsType = Lengths
-LossType = Loss
-StringType = String
-BoolType = Bool
-IntType = Int
-FloatType = Float
-ProbabilityDistributionSamplesType = ProbabilityDistributionSamples
-NormalDistributionSamplesType = NormalDistributionSamples
-NormalDistributionMeanType = NormalDistributionMean
-NormalDistributionLogVarianceType = NormalDistributionLogVariance
-SequenceToSequenceAlignmentType = SequenceToSequenceAlignment
-TokenDurationType = TokenDuration
-TokenLogDurationType = TokenLogDuration
-LogDeterminantType = LogDeterminant
