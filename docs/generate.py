@@ -15,6 +15,8 @@ from typing import Any
 
 REFERENCE = Path(__file__).parent / "reference"
 API_PACKAGES = ("nemo_core", "nemo_asr")
+# Of these all is shown: the keys of recipes, and the hooks.
+WHOLE = {"nemo_core.config.schema", "nemo_core.plugins.hookspecs"}
 
 
 def write_pages(app: Any) -> None:
@@ -103,9 +105,10 @@ def api_page(group: str, modules: list[str]) -> Iterator[str]:
     for module in modules:
         if module != group:
             yield f"## {module.removeprefix(group + '.')}\n"
+        names = ", ".join(_exported(module))
         # The hooks have a page of their own, which is the one to link to.
         index = "   :no-index:\n" if module == "nemo_core.plugins.hookspecs" else ""
-        yield f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n{index}```\n"
+        yield f"```{{eval-rst}}\n.. automodule:: {module}\n   :members: {names}\n   :show-inheritance:\n{index}```\n"
 
 
 def _public_modules(package: str) -> Iterator[str]:
@@ -114,8 +117,23 @@ def _public_modules(package: str) -> Iterator[str]:
     for found in pkgutil.walk_packages(root.__path__, prefix=f"{package}."):
         parts = found.name.split(".")
         skip = any(part.startswith("_") for part in parts) or "cli" in parts or "template" in parts
-        if not skip and not found.ispkg and getattr(importlib.import_module(found.name), "__all__", None):
+        if not skip and not found.ispkg and _exported(found.name):
             yield found.name
+
+
+def _exported(name: str) -> list[str]:
+    """What a module offers to readers: what the packages around it pass on; all, if it is at the top or ``WHOLE``."""
+    module = importlib.import_module(name)
+    parts = name.split(".")
+    around = [importlib.import_module(".".join(parts[:depth])) for depth in range(2, len(parts))]
+    offered = getattr(module, "__all__", ())
+    return [
+        each
+        for each in offered
+        if not around
+        or name in WHOLE
+        or any(getattr(package, each, None) is getattr(module, each) for package in around)
+    ]
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -50,7 +50,7 @@ def compose(
         registry: Where recipes and components are looked up; the process's registry if not given.
 
     Returns:
-        The recipe: a ``DictConfig`` with the sections of :class:`~nemo_core.config.schema.RecipeConfig`, and the
+        A ``DictConfig`` with the sections of :class:`~nemo_core.config.schema.RecipeConfig`, and the
         recipe's own. Interpolations are not yet resolved. Keys that are not there cannot be set by mistake (Hydra's
         struct mode).
 

@@ -28,7 +28,7 @@ def write_safetensors(state: Mapping[str, Any], path: Path) -> dict[str, str]:
     Tensors that are one and the same (tied weights) are stored once, since the format has no way to share.
 
     Returns:
-        The others: name -> name it is stored under.
+        Of the others, the name that each is stored under.
 
     Raises:
         ArchiveError: An entry is no tensor, or one that has no plain values (meta, sparse, quantised, sharded).
