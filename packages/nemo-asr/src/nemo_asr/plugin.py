@@ -25,7 +25,7 @@ def nemo_components(registry: Registry) -> None:
         "asr.ConvASREncoder",
         "nemo_asr.modules.conv_encoder:ConvASREncoder",
         aliases=(f"{_NVIDIA_MODULES}.ConvASREncoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASREncoder"),
-        summary="Convolutional encoder: Jasper and QuartzNet",
+        summary="Convolutional encoder: Jasper, QuartzNet, Citrinet, ContextNet, MatchboxNet, MarbleNet, TitaNet",
         example={"feat_in": 8, "jasper": [{"filters": 16, "kernel": 11, "stride": 2}]},
         example_sizes={"D": 8},
     )

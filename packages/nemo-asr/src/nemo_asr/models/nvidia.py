@@ -15,7 +15,7 @@ __all__ = ["ctc_config", "ctc_weights", "preprocessor_config"]
 _IGNORED = {
     "preprocessor": {"nb_augmentation_prob", "nb_max_freq", "rng", "stft_conv", "stft_exact_pad", "use_torchaudio"},
     "spec_augment": {"use_numba_spec_augment", "use_vectorized_spec_augment", "rng"},
-    "encoder": {"frame_splicing", "quantize"},
+    "encoder": {"norm_groups", "quantize"},
     "decoder": {"add_blank"},
 }
 _FEATURES_CHANGED_IN = (2, 5)
