@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nemo_asr.modules import MelSpectrogram as MelSpectrogram
     from nemo_asr.modules import SpecAugment as SpecAugment
     from nemo_asr.tokenizers import CharTokenizer as CharTokenizer
+    from nemo_asr.tokenizers import SentencePieceTokenizer as SentencePieceTokenizer
     from nemo_asr.transcription import transcribe as transcribe
 
 __getattr__, __dir__ = attach(__name__)

@@ -57,10 +57,20 @@ def nemo_components(registry: Registry) -> None:
     registry.model(
         "asr.CTCModel",
         "nemo_asr.models.ctc:CTCModel",
-        aliases=(f"{_NVIDIA_MODELS}.EncDecCTCModel", f"{_NVIDIA_MODELS}.ctc_models.EncDecCTCModel"),
-        summary="Encoder and CTC decoder over characters",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecCTCModel",
+            f"{_NVIDIA_MODELS}.ctc_models.EncDecCTCModel",
+            f"{_NVIDIA_MODELS}.EncDecCTCModelBPE",
+            f"{_NVIDIA_MODELS}.ctc_bpe_models.EncDecCTCModelBPE",
+        ),
+        summary="Encoder and CTC decoder over characters or subwords",
     )
     registry.tokenizer("asr.CharTokenizer", "nemo_asr.tokenizers.char:CharTokenizer", summary="Characters as tokens")
+    registry.tokenizer(
+        "asr.SentencePieceTokenizer",
+        "nemo_asr.tokenizers.sentence_piece:SentencePieceTokenizer",
+        summary="Subwords as tokens: BPE and unigram models of SentencePiece",
+    )
     registry.dataset(
         "asr.SpeechDataset", "nemo_asr.data.speech_dataset:SpeechDataset", summary="Audio and text of manifests"
     )

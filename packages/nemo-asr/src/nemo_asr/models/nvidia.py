@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from nemo_core.errors import ArchiveError
 
-__all__ = ["ctc_config", "ctc_weights", "preprocessor_config"]
+__all__ = ["ctc_config", "ctc_weights", "preprocessor_config", "tokenizer_config"]
 
 # Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.
 _IGNORED = {
@@ -22,21 +22,39 @@ _FEATURES_CHANGED_IN = (2, 5)
 
 
 def ctc_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the node of a :class:`~nemo_asr.models.ctc.CTCModel` for the configuration of an ``EncDecCTCModel``."""
+    """Return the node of a :class:`~nemo_asr.models.ctc.CTCModel` for that of an ``EncDecCTCModel`` or ``...BPE``."""
     decoder = _section(config, "decoder")
-    labels = decoder.get("vocabulary") or config.get("labels")
-    if not labels:
-        raise ArchiveError("the configuration has no labels", hint="decoder.vocabulary should list them")
+    size = len(decoder.get("vocabulary") or config.get("labels") or ()) or decoder.get("num_classes")
     node = {
         "preprocessor": preprocessor_config(config),
         "encoder": _section(config, "encoder"),
-        "decoder": {"_target_": decoder["_target_"], "feat_in": decoder["feat_in"], "vocabulary": len(labels)},
-        "tokenizer": {"_target_": "asr.CharTokenizer", "labels": list(labels), "unknown": "skip"},
+        "decoder": {"_target_": decoder["_target_"], "feat_in": decoder["feat_in"], "vocabulary": size},
+        "tokenizer": tokenizer_config(config, decoder.get("vocabulary")),
         "ctc_reduction": config.get("ctc_reduction") or "mean_batch",
     }
     if config.get("spec_augment"):
         node["spec_augment"] = _section(config, "spec_augment")
     return node
+
+
+def tokenizer_config(config: Mapping[str, Any], labels: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the node of the tokenizer: subwords where the configuration has a ``tokenizer``, characters elsewhere.
+
+    Args:
+        config: NVIDIA's configuration.
+        labels: The characters, where the decoder or the joint lists them; else those of the configuration itself.
+    """
+    section = config.get("tokenizer")
+    if not section:
+        labels = labels or config.get("labels")
+        if not labels:
+            raise ArchiveError("the configuration has no labels", hint="decoder.vocabulary should list them")
+        return {"_target_": "asr.CharTokenizer", "labels": list(labels), "unknown": "skip"}
+    if section.get("type") != "bpe":
+        raise ArchiveError(f"the configuration has a tokenizer of type {section.get('type')!r}; only bpe is read")
+    if not section.get("model_path"):
+        raise ArchiveError("the configuration has no tokenizer.model_path, so the archive has no tokenizer")
+    return {"_target_": "asr.SentencePieceTokenizer", "model_path": str(section["model_path"])}
 
 
 def preprocessor_config(config: Mapping[str, Any]) -> dict[str, Any]:
