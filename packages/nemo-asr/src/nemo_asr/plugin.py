@@ -22,6 +22,15 @@ def nemo_components(registry: Registry) -> None:
         summary="Log-mel features of audio, as NVIDIA NeMo computes them",
     )
     registry.module(
+        "asr.MFCC",
+        "nemo_asr.modules.mfcc:MFCC",
+        aliases=(
+            f"{_NVIDIA_MODULES}.AudioToMFCCPreprocessor",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.AudioToMFCCPreprocessor",
+        ),
+        summary="Mel-frequency cepstral coefficients of audio, as torchaudio computes them",
+    )
+    registry.module(
         "asr.ConvASREncoder",
         "nemo_asr.modules.conv_encoder:ConvASREncoder",
         aliases=(f"{_NVIDIA_MODULES}.ConvASREncoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASREncoder"),
@@ -45,6 +54,36 @@ def nemo_components(registry: Registry) -> None:
             f"{_NVIDIA_MODULES}.audio_preprocessing.SpectrogramAugmentation",
         ),
         summary="SpecAugment and SpecCutout: masks on spectrograms in training",
+    registry.module(
+        "asr.ConvClassifier",
+        "nemo_asr.modules.classifier:ConvClassifier",
+        aliases=(
+            f"{_NVIDIA_MODULES}.ConvASRDecoderClassification",
+            f"{_NVIDIA_MODULES}.conv_asr.ConvASRDecoderClassification",
+        ),
+        summary="Pooling over time and the output layer of classifiers",
+        example={"feat_in": 8, "num_classes": 3},
+        example_sizes={"D": 8},
+    )
+    registry.augmentation(
+        "asr.CropOrPad",
+        "nemo_asr.modules.crop_or_pad:CropOrPad",
+        aliases=(
+            f"{_NVIDIA_MODULES}.CropOrPadSpectrogramAugmentation",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.CropOrPadSpectrogramAugmentation",
+        ),
+        summary="Features cut or padded to one length",
+        example={"audio_length": 8},
+    )
+    registry.augmentation(
+        "asr.MaskedPatches",
+        "nemo_asr.modules.masked_patches:MaskedPatches",
+        aliases=(
+            f"{_NVIDIA_MODULES}.MaskedPatchAugmentation",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.MaskedPatchAugmentation",
+        ),
+        summary="Masks on whole patches of time in training",
+    )
     )
     registry.loss(
         "asr.CTCLoss",
