@@ -46,14 +46,6 @@ def nemo_components(registry: Registry) -> None:
         example={"feat_in": 8, "vocabulary": 3},
         example_sizes={"D": 8},
     )
-    registry.augmentation(
-        "asr.SpecAugment",
-        "nemo_asr.modules.spec_augment:SpecAugment",
-        aliases=(
-            f"{_NVIDIA_MODULES}.SpectrogramAugmentation",
-            f"{_NVIDIA_MODULES}.audio_preprocessing.SpectrogramAugmentation",
-        ),
-        summary="SpecAugment and SpecCutout: masks on spectrograms in training",
     registry.module(
         "asr.ConvClassifier",
         "nemo_asr.modules.classifier:ConvClassifier",
@@ -84,6 +76,14 @@ def nemo_components(registry: Registry) -> None:
         ),
         summary="Masks on whole patches of time in training",
     )
+    registry.augmentation(
+        "asr.SpecAugment",
+        "nemo_asr.modules.spec_augment:SpecAugment",
+        aliases=(
+            f"{_NVIDIA_MODULES}.SpectrogramAugmentation",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.SpectrogramAugmentation",
+        ),
+        summary="SpecAugment and SpecCutout: masks on spectrograms in training",
     )
     registry.loss(
         "asr.CTCLoss",
