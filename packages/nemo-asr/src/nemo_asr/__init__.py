@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nemo_asr.decoding import Hypothesis as Hypothesis
     from nemo_asr.models import CTCModel as CTCModel
     from nemo_asr.models import restore as restore
+    from nemo_asr.modules import ConformerEncoder as ConformerEncoder
     from nemo_asr.modules import ConvASREncoder as ConvASREncoder
     from nemo_asr.modules import CTCDecoder as CTCDecoder
     from nemo_asr.modules import MelSpectrogram as MelSpectrogram

@@ -39,6 +39,14 @@ def nemo_components(registry: Registry) -> None:
         example_sizes={"D": 8},
     )
     registry.module(
+        "asr.ConformerEncoder",
+        "nemo_asr.modules.conformer:ConformerEncoder",
+        aliases=(f"{_NVIDIA_MODULES}.ConformerEncoder", f"{_NVIDIA_MODULES}.conformer_encoder.ConformerEncoder"),
+        summary="Conformer and FastConformer",
+        example={"feat_in": 8, "n_layers": 1, "d_model": 16, "dropout": 0.0},
+        example_sizes={"D": 8},
+    )
+    registry.module(
         "asr.CTCDecoder",
         "nemo_asr.modules.ctc_decoder:CTCDecoder",
         aliases=(f"{_NVIDIA_MODULES}.ConvASRDecoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASRDecoder"),

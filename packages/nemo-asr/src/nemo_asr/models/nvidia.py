@@ -15,7 +15,15 @@ __all__ = ["ctc_config", "ctc_weights", "preprocessor_config", "tokenizer_config
 _IGNORED = {
     "preprocessor": {"nb_augmentation_prob", "nb_max_freq", "rng", "stft_conv", "stft_exact_pad", "use_torchaudio"},
     "spec_augment": {"use_numba_spec_augment", "use_vectorized_spec_augment", "rng"},
-    "encoder": {"norm_groups", "quantize"},
+    "encoder": {
+        "norm_groups",
+        "pos_emb_max_len",
+        "quantize",
+        "subsampling_conv_chunking_factor",
+        "sync_max_audio_length",
+        "use_pytorch_sdpa",
+        "use_pytorch_sdpa_backends",
+    },
     "decoder": {"add_blank"},
 }
 _FEATURES_CHANGED_IN = (2, 5)
