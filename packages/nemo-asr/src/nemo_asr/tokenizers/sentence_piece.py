@@ -62,9 +62,12 @@ class SentencePieceTokenizer(Configured):
             self._content = train_sentence_piece(_texts(texts), vocab_size=vocab_size, kind=kind)
             self._processor = _load(self._content, "the model just learned")
         else:
+            missing = (
+                "texts" if vocab_size is not None else "vocab_size" if texts is not None else "texts, no vocab_size"
+            )
             raise ConfigError(
-                "tokenizer: there is no model_path",
-                hint="name a SentencePiece model, or give texts (manifests) and vocab_size to learn one from",
+                f"tokenizer: there is no model_path, and no {missing} to learn a model",
+                hint="name a SentencePiece model (tokenizer.model_path), or manifests (data.train) and vocab_size",
             )
         if vocab_size is not None and vocab_size != len(self):
             raise ConfigError(
