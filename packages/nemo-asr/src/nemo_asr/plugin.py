@@ -101,6 +101,27 @@ def nemo_components(registry: Registry) -> None:
         example={"blank": 10},
         example_sizes={"log_probs": {"T": 64, "D": 11}, "targets": {"T": 16}},
     )
+    registry.loss(
+        "asr.RNNTLoss",
+        "nemo_asr.losses.rnnt:RNNTLoss",
+        summary="RNN transducer",
+        example={"blank": 10},
+        example_sizes={"logits": {"T": 17, "D": 11}, "targets": {"T": 16}},
+    )
+    registry.loss(
+        "asr.TDTLoss",
+        "nemo_asr.losses.rnnt:TDTLoss",
+        summary="Token-and-duration transducer",
+        example={"blank": 10},
+        example_sizes={"logits": {"T": 17, "D": 16}, "targets": {"T": 16}},
+    )
+    registry.loss(
+        "asr.MultiblankRNNTLoss",
+        "nemo_asr.losses.rnnt:MultiblankRNNTLoss",
+        summary="Transducer with blanks of several frames",
+        example={"blank": 13},
+        example_sizes={"logits": {"T": 17, "D": 14}, "targets": {"T": 16}},
+    )
     registry.model(
         "asr.CTCModel",
         "nemo_asr.models.ctc:CTCModel",
