@@ -65,6 +65,14 @@ def nemo_components(registry: Registry) -> None:
         example={"feat_in": 8, "num_classes": 3},
         example_sizes={"D": 8},
     )
+    registry.module(
+        "asr.SpeakerDecoder",
+        "nemo_asr.modules.speaker_decoder:SpeakerDecoder",
+        aliases=(f"{_NVIDIA_MODULES}.SpeakerDecoder", f"{_NVIDIA_MODULES}.conv_asr.SpeakerDecoder"),
+        summary="Pooling over time, embedding and output layer of speaker recognition",
+        example={"feat_in": 8, "num_classes": 3, "emb_sizes": 4, "pool_mode": "attention"},
+        example_sizes={"D": 8},
+    )
     registry.augmentation(
         "asr.CropOrPad",
         "nemo_asr.modules.crop_or_pad:CropOrPad",
@@ -121,6 +129,31 @@ def nemo_components(registry: Registry) -> None:
         summary="Transducer with blanks of several frames",
         example={"blank": 13},
         example_sizes={"logits": {"T": 17, "D": 14}, "targets": {"T": 16}},
+    )
+    registry.loss(
+        "asr.AngularSoftmaxLoss",
+        "nemo_asr.losses.angular:AngularSoftmaxLoss",
+        aliases=("nemo.collections.asr.losses.angularloss.AngularSoftmaxLoss",),
+        summary="Softmax over angles with a margin, for embeddings of speakers",
+        example_sizes={"logits": {"D": 10}},
+    )
+    registry.model(
+        "asr.ClassificationModel",
+        "nemo_asr.models.classification:ClassificationModel",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecClassificationModel",
+            f"{_NVIDIA_MODELS}.classification_models.EncDecClassificationModel",
+        ),
+        summary="Encoder and classifier of whole utterances: commands, speech or not",
+    )
+    registry.model(
+        "asr.SpeakerModel",
+        "nemo_asr.models.speaker:SpeakerModel",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecSpeakerLabelModel",
+            f"{_NVIDIA_MODELS}.label_models.EncDecSpeakerLabelModel",
+        ),
+        summary="Encoder and embedding of speakers: recognition and verification",
     )
     registry.model(
         "asr.CTCModel",

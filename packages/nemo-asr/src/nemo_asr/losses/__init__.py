@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
+    from nemo_asr.losses.angular import AngularSoftmaxLoss as AngularSoftmaxLoss
     from nemo_asr.losses.ctc import CTCLoss as CTCLoss
     from nemo_asr.losses.rnnt import MultiblankRNNTLoss as MultiblankRNNTLoss
     from nemo_asr.losses.rnnt import RNNTLoss as RNNTLoss

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nemo_core.errors import ArchiveError
 
-__all__ = ["ctc_config", "ctc_weights", "preprocessor_config", "tokenizer_config"]
+__all__ = ["acoustic_config", "ctc_config", "ctc_weights", "nemo_version", "preprocessor_config", "tokenizer_config"]
 
 # Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.
 _IGNORED = {
@@ -33,13 +33,17 @@ def ctc_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the node of a :class:`~nemo_asr.models.ctc.CTCModel` for that of an ``EncDecCTCModel`` or ``...BPE``."""
     decoder = _section(config, "decoder")
     size = len(decoder.get("vocabulary") or config.get("labels") or ()) or decoder.get("num_classes")
-    node = {
-        "preprocessor": preprocessor_config(config),
-        "encoder": _section(config, "encoder"),
+    return {
+        **acoustic_config(config),
         "decoder": {"_target_": decoder["_target_"], "feat_in": decoder["feat_in"], "vocabulary": size},
         "tokenizer": tokenizer_config(config, decoder.get("vocabulary")),
         "ctc_reduction": config.get("ctc_reduction") or "mean_batch",
     }
+
+
+def acoustic_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nodes of what every model begins with: features, what they go through in training, and encoder."""
+    node = {"preprocessor": preprocessor_config(config), "encoder": _section(config, "encoder")}
     if config.get("spec_augment"):
         node["spec_augment"] = _section(config, "spec_augment")
     return node
@@ -70,10 +74,19 @@ def preprocessor_config(config: Mapping[str, Any]) -> dict[str, Any]:
     node = _section(config, "preprocessor")
     if node.get("pad_to") == "max":
         node["pad_to"] = 0  # NeMo pads to the longest training utterance, which nothing depends on
-    version = tuple(int(part) for part in str(config.get("nemo_version", "99")).split(".")[:2] if part.isdigit())
-    if version < _FEATURES_CHANGED_IN:
+    if nemo_version(config) < _FEATURES_CHANGED_IN and not node["_target_"].endswith("AudioToMFCCPreprocessor"):
         node["feature_version"] = 1
     return node
+
+
+def nemo_version(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the release of NVIDIA NeMo that wrote ``config``; where it does not say, one later than all.
+
+    Example:
+        >>> nemo_version({"nemo_version": "2.5.0rc0"})
+        (2, 5)
+    """
+    return tuple(int(part) for part in str(config.get("nemo_version", "99")).split(".")[:2] if part.isdigit())
 
 
 def ctc_weights(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

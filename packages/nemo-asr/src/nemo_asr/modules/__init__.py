@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nemo_asr.modules.masked_patches import MaskedPatches as MaskedPatches
     from nemo_asr.modules.mel import MelSpectrogram as MelSpectrogram
     from nemo_asr.modules.mfcc import MFCC as MFCC
+    from nemo_asr.modules.speaker_decoder import SpeakerDecoder as SpeakerDecoder
     from nemo_asr.modules.spec_augment import SpecAugment as SpecAugment
 
 __getattr__, __dir__ = attach(__name__)
