@@ -74,12 +74,23 @@ def encoders(draw):
     reduction = draw(st.sampled_from([{}, {}, {"reduction": "pooling"}, {"reduction": "striding"}]))
     if reduction:
         reduction.update(reduction_position=draw(st.integers(-1, 1)), reduction_factor=2)
+    attention = draw(st.sampled_from(["rel_pos", "rel_pos", "abs_pos", "rel_pos_local_attn"]))
+    contexts = [None, [-1, -1], [4, 1], [6, -1], [-1, 0]]
+    local = {}
+    if attention == "rel_pos_local_attn":
+        contexts, chunked = [[4, 1], [0, 2], [30, 30]], False
+        local = {
+            "global_tokens": draw(st.integers(0, 3)),
+            "global_tokens_spacing": draw(st.integers(1, 3)),
+            "global_attn_separate": draw(st.booleans()),
+        }
     return make(
         subsampling=subsampling,
         subsampling_factor=draw(st.sampled_from([1, 2, 4])),
         causal_downsampling=draw(st.booleans()) and subsampling != "vggnet",
-        self_attention_model=draw(st.sampled_from(["rel_pos", "rel_pos", "abs_pos"])),
-        att_context_size=draw(st.sampled_from([None, [-1, -1], [4, 1], [6, -1], [-1, 0]])),
+        self_attention_model=attention,
+        att_context_size=draw(st.sampled_from(contexts)),
+        **local,
         att_context_style="chunked_limited" if chunked else "regular",
         conv_norm_type=draw(st.sampled_from(["batch_norm", "layer_norm", "instance_norm", "group_norm2"])),
         conv_context_size=draw(st.sampled_from([None, "causal", [3, 1]])),
@@ -181,6 +192,7 @@ def test_group_norm_is_torchs_where_nothing_is_padded():
     ("options", "said"),
     [
         ({"self_attention_model": "relpos"}, "self_attention_model 'relpos'"),
+        ({"self_attention_model": "rel_pos_local_attn"}, "no reach for local attention"),
         ({"att_context_style": "chunked"}, "att_context_style 'chunked'"),
         ({"att_context_size": [70]}, r"att_context_size \[70\]"),
         ({"att_context_size": [70, -2]}, r"\[70, -2\]"),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nemo_asr.modules.conformer_layer import ConformerConvolution, ConformerLayer
 from nemo_asr.modules.encoder import AcousticEncoder
+from nemo_asr.modules.local_attention import LocalAttention
 from nemo_asr.modules.relative_attention import (
     MultiHeadAttention,
     RelativeAttention,
@@ -23,6 +24,8 @@ from nemo_core import types as nt
 from nemo_core.errors import ConfigError
 
 __all__ = ["ConformerEncoder"]
+
+_ATTENTION = ("rel_pos", "rel_pos_local_attn", "abs_pos")
 
 
 class ConformerEncoder(AcousticEncoder):
@@ -45,8 +48,9 @@ class ConformerEncoder(AcousticEncoder):
         reduction_position: After which layer, from 0; -1 for after the last.
         reduction_factor: How many frames come in for each that leaves the reduction.
         ff_expansion_factor: Features inside the feed-forward modules, as a multiple of ``d_model``.
-        self_attention_model: ``rel_pos``: attention depends on distances (Transformer-XL); ``abs_pos``: positions are
-            added to the frames.
+        self_attention_model: ``rel_pos``: attention depends on distances (Transformer-XL); ``rel_pos_local_attn``: the
+            same with the first ``att_context_size``, in time and memory linear in the length; it takes the weights of
+            the former. ``abs_pos``: positions are added to the frames.
         n_heads: Heads of the attention.
         att_context_size: How many encoder frames to the left and right a frame attends to, -1 for all; or several such
             pairs, one of which is drawn for each training batch, and of which the first one holds otherwise.
@@ -68,6 +72,9 @@ class ConformerEncoder(AcousticEncoder):
         stochastic_depth_drop_prob: Probability that training leaves out a layer (Huang et al., 2016, arXiv:1603.09382).
         stochastic_depth_mode: ``linear``: it rises to that from layer to layer; ``uniform``: it is the same for all.
         stochastic_depth_start_layer: How many layers are never left out.
+        global_tokens: With local attention, how many frames attend to all and are attended to by all.
+        global_tokens_spacing: How far apart these are, encoder frames.
+        global_attn_separate: Whether these have queries, keys and values of their own.
 
     Example:
         >>> encoder = ConformerEncoder(80, n_layers=2, d_model=32, subsampling="dw_striding", subsampling_factor=8)
@@ -90,7 +97,7 @@ class ConformerEncoder(AcousticEncoder):
         reduction_position: int | None = None,
         reduction_factor: int = 1,
         ff_expansion_factor: int = 4,
-        self_attention_model: Literal["rel_pos", "abs_pos"] = "rel_pos",
+        self_attention_model: Literal["rel_pos", "rel_pos_local_attn", "abs_pos"] = "rel_pos",
         n_heads: int = 4,
         att_context_size: Sequence[int] | Sequence[Sequence[int]] | None = None,
         att_context_probs: Sequence[float] | None = None,
@@ -108,11 +115,15 @@ class ConformerEncoder(AcousticEncoder):
         stochastic_depth_drop_prob: float = 0.0,
         stochastic_depth_mode: Literal["linear", "uniform"] = "linear",
         stochastic_depth_start_layer: int = 1,
+        global_tokens: int = 0,
+        global_tokens_spacing: int = 1,
+        global_attn_separate: bool = False,
     ) -> None:
         super().__init__()
-        if self_attention_model not in ("rel_pos", "abs_pos"):
+        if self_attention_model not in _ATTENTION:
             raise ConfigError(
-                f"encoder: self_attention_model {self_attention_model!r} is not offered", hint="rel_pos or abs_pos"
+                f"encoder: self_attention_model {self_attention_model!r} is not offered",
+                hint=f"one of {', '.join(_ATTENTION)}",
             )
         if att_context_style not in ("regular", "chunked_limited"):
             raise ConfigError(
@@ -122,7 +133,7 @@ class ConformerEncoder(AcousticEncoder):
         self.d_model = d_model
         self.feat_out = feat_out if feat_out > 0 else d_model
         self.stride = subsampling_factor
-        self.relative = self_attention_model == "rel_pos"
+        self.attention = self_attention_model
         self.chunked = att_context_style == "chunked_limited"
         self.att_contexts, self.att_context_probs = _contexts(att_context_size, att_context_probs, self.chunked)
         self.scale = math.sqrt(d_model) if xscaling else 1.0
@@ -142,14 +153,29 @@ class ConformerEncoder(AcousticEncoder):
         self.dropout_emb = nn.Dropout(dropout_emb)
 
         tied = None if untie_biases else RelativeAttention.new_biases(d_model, n_heads)
+
+        def attention() -> MultiHeadAttention:
+            if self.attention == "abs_pos":
+                return MultiHeadAttention(d_model, n_heads, dropout_att, use_bias)
+            if self.attention == "rel_pos":
+                return RelativeAttention(d_model, n_heads, dropout_att, use_bias, tied)
+            return LocalAttention(
+                d_model,
+                n_heads,
+                dropout_att,
+                use_bias,
+                context=self.att_contexts[0],
+                global_tokens=global_tokens,
+                global_tokens_spacing=global_tokens_spacing,
+                global_attn_separate=global_attn_separate,
+            )
+
         context = _convolution_context(conv_context_size, conv_kernel_size)
         self.layers = nn.ModuleList(
             ConformerLayer(
                 d_model,
                 d_model * ff_expansion_factor,
-                RelativeAttention(d_model, n_heads, dropout_att, use_bias, tied)
-                if self.relative
-                else MultiHeadAttention(d_model, n_heads, dropout_att, use_bias),
+                attention(),
                 ConformerConvolution(d_model, conv_kernel_size, context, conv_norm_type, use_bias),
                 dropout,
                 use_bias,
@@ -177,11 +203,11 @@ class ConformerEncoder(AcousticEncoder):
             x, length = self.pre_encode(x, length)
         context = self._context()
         x = x * self.scale
-        if not self.relative:
+        if self.attention == "abs_pos":
             x = x + self._positions(x)
         x = self.dropout(x)
         positions = self._positions(x)
-        mask, inside = attention_mask(length, x.shape[1], context, chunked=self.chunked)
+        mask, inside = self._mask(length, x.shape[1], context)
 
         for index, layer in enumerate(self.layers):
             y = layer(x, mask, inside, positions)
@@ -189,7 +215,7 @@ class ConformerEncoder(AcousticEncoder):
             if self.reduction_subsampling is not None and index == self.reduction_position:
                 x, length = self.reduction_subsampling(x, length)
                 positions = self._positions(x)
-                mask, inside = attention_mask(length, x.shape[1], context, chunked=self.chunked)
+                mask, inside = self._mask(length, x.shape[1], context)
         if self.out_proj is not None:
             x = self.out_proj(x)
         if self.reduction_subsampling is not None and self.reduction_position == -1:
@@ -201,10 +227,18 @@ class ConformerEncoder(AcousticEncoder):
             return self.att_contexts[0]
         return self.att_contexts[int(torch.multinomial(torch.tensor(self.att_context_probs), 1))]
 
+    def _mask(self, length: Tensor, frames: int, context: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        if self.attention == "rel_pos_local_attn":
+            context = (-1, -1)  # the layers see to it, and a mask of all pairs is what they are there to avoid
+        return attention_mask(length, frames, context, chunked=self.chunked)
+
     def _positions(self, x: Tensor) -> Tensor:
         frames, device = x.shape[1], x.device
-        if self.relative:
+        if self.attention == "rel_pos":
             return self.dropout_emb(relative_positions(frames, self.d_model, device))
+        if self.attention == "rel_pos_local_attn":
+            left, right = self.att_contexts[0]
+            return self.dropout_emb(sinusoids(torch.arange(left, -right - 1, -1, device=device), self.d_model))
         return self.dropout_emb(sinusoids(torch.arange(frames, device=device), self.d_model))
 
 
