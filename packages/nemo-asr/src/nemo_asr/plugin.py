@@ -30,6 +30,12 @@ def nemo_components(registry: Registry) -> None:
         ),
         summary="Mel-frequency cepstral coefficients of audio, as torchaudio computes them",
     )
+    for name, what in (("Fbank", "Log-mel energies"), ("MFCC", "Cepstral coefficients"), ("Spectrogram", "Spectra")):
+        registry.module(
+            f"asr.Kaldi{name}",
+            f"nemo_asr.modules.kaldi_features:Kaldi{name}",
+            summary=f"{what}, as Kaldi computes them",
+        )
     registry.module(
         "asr.ConvASREncoder",
         "nemo_asr.modules.conv_encoder:ConvASREncoder",

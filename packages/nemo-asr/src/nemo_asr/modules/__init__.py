@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from nemo_asr.modules.ctc_decoder import CTCDecoder as CTCDecoder
     from nemo_asr.modules.encoder import AcousticEncoder as AcousticEncoder
     from nemo_asr.modules.front_end import FrontEnd as FrontEnd
+    from nemo_asr.modules.kaldi_features import KaldiFbank as KaldiFbank
+    from nemo_asr.modules.kaldi_features import KaldiMFCC as KaldiMFCC
+    from nemo_asr.modules.kaldi_features import KaldiSpectrogram as KaldiSpectrogram
     from nemo_asr.modules.masked_patches import MaskedPatches as MaskedPatches
     from nemo_asr.modules.mel import MelSpectrogram as MelSpectrogram
     from nemo_asr.modules.mfcc import MFCC as MFCC
