@@ -31,9 +31,12 @@ def test_nvidias_names_are_ours_too():
         "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor": "asr.MelSpectrogram",
         "nemo.collections.asr.modules.SpectrogramAugmentation": "asr.SpecAugment",
         "nemo.collections.asr.modules.ConvASREncoder": "asr.ConvASREncoder",
+        "nemo.collections.asr.modules.ConformerEncoder": "asr.ConformerEncoder",
         "nemo.collections.asr.modules.ConvASRDecoder": "asr.CTCDecoder",
         "nemo.collections.asr.models.EncDecCTCModel": "asr.CTCModel",
         "nemo.collections.asr.models.ctc_models.EncDecCTCModel": "asr.CTCModel",
+        "nemo.collections.asr.models.EncDecCTCModelBPE": "asr.CTCModel",
+        "nemo.collections.asr.models.ctc_bpe_models.EncDecCTCModelBPE": "asr.CTCModel",
     }.items():
         assert registry().find(name).name == target
 

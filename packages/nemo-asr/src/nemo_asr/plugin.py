@@ -22,11 +22,34 @@ def nemo_components(registry: Registry) -> None:
         summary="Log-mel features of audio, as NVIDIA NeMo computes them",
     )
     registry.module(
+        "asr.MFCC",
+        "nemo_asr.modules.mfcc:MFCC",
+        aliases=(
+            f"{_NVIDIA_MODULES}.AudioToMFCCPreprocessor",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.AudioToMFCCPreprocessor",
+        ),
+        summary="Mel-frequency cepstral coefficients of audio, as torchaudio computes them",
+    )
+    for name, what in (("Fbank", "Log-mel energies"), ("MFCC", "Cepstral coefficients"), ("Spectrogram", "Spectra")):
+        registry.module(
+            f"asr.Kaldi{name}",
+            f"nemo_asr.modules.kaldi_features:Kaldi{name}",
+            summary=f"{what}, as Kaldi computes them",
+        )
+    registry.module(
         "asr.ConvASREncoder",
         "nemo_asr.modules.conv_encoder:ConvASREncoder",
         aliases=(f"{_NVIDIA_MODULES}.ConvASREncoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASREncoder"),
-        summary="Convolutional encoder: Jasper and QuartzNet",
+        summary="Convolutional encoder: Jasper, QuartzNet, Citrinet, ContextNet, MatchboxNet, MarbleNet, TitaNet",
         example={"feat_in": 8, "jasper": [{"filters": 16, "kernel": 11, "stride": 2}]},
+        example_sizes={"D": 8},
+    )
+    registry.module(
+        "asr.ConformerEncoder",
+        "nemo_asr.modules.conformer:ConformerEncoder",
+        aliases=(f"{_NVIDIA_MODULES}.ConformerEncoder", f"{_NVIDIA_MODULES}.conformer_encoder.ConformerEncoder"),
+        summary="Conformer and FastConformer",
+        example={"feat_in": 8, "n_layers": 1, "d_model": 16, "dropout": 0.0},
         example_sizes={"D": 8},
     )
     registry.module(
@@ -36,6 +59,44 @@ def nemo_components(registry: Registry) -> None:
         summary="Output layer of CTC models",
         example={"feat_in": 8, "vocabulary": 3},
         example_sizes={"D": 8},
+    )
+    registry.module(
+        "asr.ConvClassifier",
+        "nemo_asr.modules.classifier:ConvClassifier",
+        aliases=(
+            f"{_NVIDIA_MODULES}.ConvASRDecoderClassification",
+            f"{_NVIDIA_MODULES}.conv_asr.ConvASRDecoderClassification",
+        ),
+        summary="Pooling over time and the output layer of classifiers",
+        example={"feat_in": 8, "num_classes": 3},
+        example_sizes={"D": 8},
+    )
+    registry.module(
+        "asr.SpeakerDecoder",
+        "nemo_asr.modules.speaker_decoder:SpeakerDecoder",
+        aliases=(f"{_NVIDIA_MODULES}.SpeakerDecoder", f"{_NVIDIA_MODULES}.conv_asr.SpeakerDecoder"),
+        summary="Pooling over time, embedding and output layer of speaker recognition",
+        example={"feat_in": 8, "num_classes": 3, "emb_sizes": 4, "pool_mode": "attention"},
+        example_sizes={"D": 8},
+    )
+    registry.augmentation(
+        "asr.CropOrPad",
+        "nemo_asr.modules.crop_or_pad:CropOrPad",
+        aliases=(
+            f"{_NVIDIA_MODULES}.CropOrPadSpectrogramAugmentation",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.CropOrPadSpectrogramAugmentation",
+        ),
+        summary="Features cut or padded to one length",
+        example={"audio_length": 8},
+    )
+    registry.augmentation(
+        "asr.MaskedPatches",
+        "nemo_asr.modules.masked_patches:MaskedPatches",
+        aliases=(
+            f"{_NVIDIA_MODULES}.MaskedPatchAugmentation",
+            f"{_NVIDIA_MODULES}.audio_preprocessing.MaskedPatchAugmentation",
+        ),
+        summary="Masks on whole patches of time in training",
     )
     registry.augmentation(
         "asr.SpecAugment",
@@ -54,13 +115,69 @@ def nemo_components(registry: Registry) -> None:
         example={"blank": 10},
         example_sizes={"log_probs": {"T": 64, "D": 11}, "targets": {"T": 16}},
     )
+    registry.loss(
+        "asr.RNNTLoss",
+        "nemo_asr.losses.rnnt:RNNTLoss",
+        summary="RNN transducer",
+        example={"blank": 10},
+        example_sizes={"logits": {"T": 17, "D": 11}, "targets": {"T": 16}},
+    )
+    registry.loss(
+        "asr.TDTLoss",
+        "nemo_asr.losses.rnnt:TDTLoss",
+        summary="Token-and-duration transducer",
+        example={"blank": 10},
+        example_sizes={"logits": {"T": 17, "D": 16}, "targets": {"T": 16}},
+    )
+    registry.loss(
+        "asr.MultiblankRNNTLoss",
+        "nemo_asr.losses.rnnt:MultiblankRNNTLoss",
+        summary="Transducer with blanks of several frames",
+        example={"blank": 13},
+        example_sizes={"logits": {"T": 17, "D": 14}, "targets": {"T": 16}},
+    )
+    registry.loss(
+        "asr.AngularSoftmaxLoss",
+        "nemo_asr.losses.angular:AngularSoftmaxLoss",
+        aliases=("nemo.collections.asr.losses.angularloss.AngularSoftmaxLoss",),
+        summary="Softmax over angles with a margin, for embeddings of speakers",
+        example_sizes={"logits": {"D": 10}},
+    )
+    registry.model(
+        "asr.ClassificationModel",
+        "nemo_asr.models.classification:ClassificationModel",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecClassificationModel",
+            f"{_NVIDIA_MODELS}.classification_models.EncDecClassificationModel",
+        ),
+        summary="Encoder and classifier of whole utterances: commands, speech or not",
+    )
+    registry.model(
+        "asr.SpeakerModel",
+        "nemo_asr.models.speaker:SpeakerModel",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecSpeakerLabelModel",
+            f"{_NVIDIA_MODELS}.label_models.EncDecSpeakerLabelModel",
+        ),
+        summary="Encoder and embedding of speakers: recognition and verification",
+    )
     registry.model(
         "asr.CTCModel",
         "nemo_asr.models.ctc:CTCModel",
-        aliases=(f"{_NVIDIA_MODELS}.EncDecCTCModel", f"{_NVIDIA_MODELS}.ctc_models.EncDecCTCModel"),
-        summary="Encoder and CTC decoder over characters",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecCTCModel",
+            f"{_NVIDIA_MODELS}.ctc_models.EncDecCTCModel",
+            f"{_NVIDIA_MODELS}.EncDecCTCModelBPE",
+            f"{_NVIDIA_MODELS}.ctc_bpe_models.EncDecCTCModelBPE",
+        ),
+        summary="Encoder and CTC decoder over characters or subwords",
     )
     registry.tokenizer("asr.CharTokenizer", "nemo_asr.tokenizers.char:CharTokenizer", summary="Characters as tokens")
+    registry.tokenizer(
+        "asr.SentencePieceTokenizer",
+        "nemo_asr.tokenizers.sentence_piece:SentencePieceTokenizer",
+        summary="Subwords as tokens: BPE and unigram models of SentencePiece",
+    )
     registry.dataset(
         "asr.SpeechDataset", "nemo_asr.data.speech_dataset:SpeechDataset", summary="Audio and text of manifests"
     )

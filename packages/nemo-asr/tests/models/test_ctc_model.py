@@ -154,24 +154,42 @@ def test_several_threads_can_transcribe_while_another_trains(model):
     assert not wrong
 
 
-def test_nvidias_archive_gives_nvidias_outputs(nvidia):
-    folder = nvidia / "quartznet_ctc"
-    model = restore(folder / "quartznet_ctc.nemo")
+NVIDIAS = [
+    "quartznet_ctc",
+    "citrinet_ctc_bpe",
+    "conformer_ctc_bpe",
+    "fastconformer_ctc_bpe",
+    "fastconformer_ctc_bpe_streaming",
+]
+
+
+@pytest.mark.parametrize("name", NVIDIAS)
+def test_nvidias_archive_gives_nvidias_outputs(nvidia, name):
+    folder = nvidia / name
+    model = restore(folder / f"{name}.nemo")
     assert isinstance(model, CTCModel)
     assert model.load_report.complete
     expected = np.load(folder / "expected.npz")
     audio, length = torch.from_numpy(expected["audio"]), torch.from_numpy(expected["audio_len"])
     with torch.no_grad():
+        features, feature_frames = model.preprocessor(audio=audio, length=length)
         log_probs, frames = model(audio=audio, length=length)
+    assert feature_frames.tolist() == expected["features_len"].tolist()
     assert frames.tolist() == expected["encoded_len"].tolist()
+    np.testing.assert_allclose(features.numpy(), expected["features"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(log_probs.numpy(), expected["log_probs"], rtol=1e-4, atol=1e-5)
     transcript = json.loads((folder / "expected.json").read_text())["transcript"]
-    assert [hypothesis.text for hypothesis in model.transcribe(nvidia / "sample.wav")] == transcript
+    (hypothesis,) = model.transcribe(nvidia / "sample.wav", timestamps=True)
+    assert [hypothesis.text] == transcript
+    assert "".join(span.text for span in hypothesis.chars) == hypothesis.text
+    assert " ".join(span.text for span in hypothesis.words).split() == hypothesis.text.split()
 
 
-def test_an_nvidia_model_can_be_saved_as_ours(nvidia, tmp_path):
-    model = restore(nvidia / "quartznet_ctc" / "quartznet_ctc.nemo")
-    again = restore(model.save(tmp_path / "quartznet.nemo"))
+@pytest.mark.parametrize("name", ["quartznet_ctc", "fastconformer_ctc_bpe_streaming"])
+def test_an_nvidia_model_can_be_saved_as_ours(nvidia, tmp_path, name):
+    model = restore(nvidia / name / f"{name}.nemo")
+    again = restore(model.save(tmp_path / "ours.nemo"))
+    assert again.tokenizer.vocabulary == model.tokenizer.vocabulary
     audio, length = torch.randn(1, 16000), torch.tensor([16000])
     torch.testing.assert_close(again(audio, length)[0], model(audio, length)[0], rtol=0, atol=0)
 

@@ -5,6 +5,7 @@ import torch
 
 from nemo_asr.models import CTCModel
 from nemo_asr.models.nvidia import ctc_config
+from nemo_asr.tokenizers import train_sentence_piece
 from nemo_core.errors import ArchiveError
 from nemo_core.models import Model
 
@@ -83,3 +84,20 @@ def test_a_configuration_without_labels():
     with pytest.raises(ArchiveError, match="labels"):
         ctc_config(config)
     assert build({**config, "labels": ["a", "b"]}).tokenizer.vocabulary == ["a", "b"]
+
+
+def test_subwords(tmp_path):
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(train_sentence_piece(["one two", "two three"], vocab_size=14))
+    config = nvidia_config(tokenizer={"dir": "tok", "type": "bpe", "model_path": path})
+    config["decoder"].update(num_classes=14, vocabulary=None)
+    assert build(config).tokenizer.decode(build(config).tokenizer.encode("two")) == "two"
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "said"),
+    [({"type": "wpe", "vocab_path": "vocab.txt"}, "type 'wpe'"), ({"type": "bpe"}, "no tokenizer.model_path")],
+)
+def test_a_tokenizer_that_cannot_be_read(tokenizer, said):
+    with pytest.raises(ArchiveError, match=said):
+        ctc_config(nvidia_config(tokenizer=tokenizer))

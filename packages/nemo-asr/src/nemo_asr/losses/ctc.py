@@ -5,13 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from nemo_asr.losses.reduction import check_reduction, reduce_losses
 from nemo_core import types as nt
-from nemo_core.errors import ConfigError
 from nemo_core.modules import Loss
 
 __all__ = ["CTCLoss"]
-
-_REDUCTIONS = ("mean_batch", "mean_volume", "mean", "sum", "none")
 
 
 class CTCLoss(Loss):
@@ -19,8 +17,7 @@ class CTCLoss(Loss):
 
     Args:
         blank: Index of the blank; with NeMo's vocabularies the last one.
-        reduction: ``mean_batch``: mean over utterances; ``mean_volume``: sum over utterances, divided by the sum of
-            their tokens; ``mean``: mean over utterances of the loss per token; ``sum``; ``none``.
+        reduction: See :func:`nemo_asr.losses.reduction.reduce_losses`.
         zero_infinity: Whether an utterance that is too short for its text counts zero instead of infinity.
 
     Example:
@@ -33,10 +30,8 @@ class CTCLoss(Loss):
 
     def __init__(self, blank: int, reduction: str = "mean_batch", zero_infinity: bool = True) -> None:
         super().__init__()
-        if reduction not in _REDUCTIONS:
-            raise ConfigError(f"reduction {reduction!r} is not known", hint=f"one of {', '.join(_REDUCTIONS)}")
         self.blank = blank
-        self.reduction = reduction
+        self.reduction = check_reduction(reduction)
         self.zero_infinity = zero_infinity
 
     @property
@@ -66,12 +61,4 @@ class CTCLoss(Loss):
             reduction="none",
             zero_infinity=self.zero_infinity,
         )
-        if self.reduction == "none":
-            return losses
-        if self.reduction == "sum":
-            return losses.sum()
-        if self.reduction == "mean":
-            return (losses / target_length.clamp(min=1)).mean()
-        if self.reduction == "mean_volume":
-            return losses.sum() / target_length.sum().clamp(min=1)
-        return losses.mean()
+        return reduce_losses(losses, target_length, self.reduction)

@@ -130,18 +130,18 @@ class CTCModel(SpeechRecognizer):
 
     def _align(self, path: TokenPath, duration: float) -> Alignment:
         stride = self.frame_stride
-        spans = zip(path.tokens, path.starts, path.ends, strict=True)
+        spans = zip(self.tokenizer.pieces(path.tokens), path.starts, path.ends, strict=True)
         # The last frame reaches past the end of the audio where that is no multiple of the stride.
         return Alignment(
             tuple(
-                Span(self.tokenizer.decode([token]), round(start * stride, 4), round(min(end * stride, duration), 4))
-                for token, start, end in spans
+                Span(piece, round(start * stride, 4), round(min(end * stride, duration), 4))
+                for piece, start, end in spans
             )
         )
 
     @classmethod
     def from_nvidia(cls, config: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, Any]:
-        """Return our configuration for that of NVIDIA's ``EncDecCTCModel``."""
+        """Return our configuration for that of NVIDIA's ``EncDecCTCModel`` and ``EncDecCTCModelBPE``."""
         from nemo_asr.models.nvidia import ctc_config
 
         return ctc_config(config)

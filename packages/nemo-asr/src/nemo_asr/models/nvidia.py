@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from nemo_core.errors import ArchiveError
 
-__all__ = ["ctc_config", "ctc_weights", "preprocessor_config"]
+__all__ = ["acoustic_config", "ctc_config", "ctc_weights", "nemo_version", "preprocessor_config", "tokenizer_config"]
 
 # Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.
 _IGNORED = {
     "preprocessor": {"nb_augmentation_prob", "nb_max_freq", "rng", "stft_conv", "stft_exact_pad", "use_torchaudio"},
     "spec_augment": {"use_numba_spec_augment", "use_vectorized_spec_augment", "rng"},
-    "encoder": {"frame_splicing", "quantize"},
+    "encoder": {
+        "norm_groups",
+        "pos_emb_max_len",
+        "quantize",
+        "subsampling_conv_chunking_factor",
+        "sync_max_audio_length",
+        "use_pytorch_sdpa",
+        "use_pytorch_sdpa_backends",
+    },
     "decoder": {"add_blank"},
 }
 _FEATURES_CHANGED_IN = (2, 5)
 
 
 def ctc_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the node of a :class:`~nemo_asr.models.ctc.CTCModel` for the configuration of an ``EncDecCTCModel``."""
+    """Return the node of a :class:`~nemo_asr.models.ctc.CTCModel` for that of an ``EncDecCTCModel`` or ``...BPE``."""
     decoder = _section(config, "decoder")
-    labels = decoder.get("vocabulary") or config.get("labels")
-    if not labels:
-        raise ArchiveError("the configuration has no labels", hint="decoder.vocabulary should list them")
-    node = {
-        "preprocessor": preprocessor_config(config),
-        "encoder": _section(config, "encoder"),
-        "decoder": {"_target_": decoder["_target_"], "feat_in": decoder["feat_in"], "vocabulary": len(labels)},
-        "tokenizer": {"_target_": "asr.CharTokenizer", "labels": list(labels), "unknown": "skip"},
+    size = len(decoder.get("vocabulary") or config.get("labels") or ()) or decoder.get("num_classes")
+    return {
+        **acoustic_config(config),
+        "decoder": {"_target_": decoder["_target_"], "feat_in": decoder["feat_in"], "vocabulary": size},
+        "tokenizer": tokenizer_config(config, decoder.get("vocabulary")),
         "ctc_reduction": config.get("ctc_reduction") or "mean_batch",
     }
+
+
+def acoustic_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nodes of what every model begins with: features, what they go through in training, and encoder."""
+    node = {"preprocessor": preprocessor_config(config), "encoder": _section(config, "encoder")}
     if config.get("spec_augment"):
         node["spec_augment"] = _section(config, "spec_augment")
     return node
+
+
+def tokenizer_config(config: Mapping[str, Any], labels: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the node of the tokenizer: subwords where the configuration has a ``tokenizer``, characters elsewhere.
+
+    Args:
+        config: NVIDIA's configuration.
+        labels: The characters, where the decoder or the joint lists them; else those of the configuration itself.
+    """
+    section = config.get("tokenizer")
+    if not section:
+        labels = labels or config.get("labels")
+        if not labels:
+            raise ArchiveError("the configuration has no labels", hint="decoder.vocabulary should list them")
+        return {"_target_": "asr.CharTokenizer", "labels": list(labels), "unknown": "skip"}
+    if section.get("type") != "bpe":
+        raise ArchiveError(f"the configuration has a tokenizer of type {section.get('type')!r}; only bpe is read")
+    if not section.get("model_path"):
+        raise ArchiveError("the configuration has no tokenizer.model_path, so the archive has no tokenizer")
+    return {"_target_": "asr.SentencePieceTokenizer", "model_path": str(section["model_path"])}
 
 
 def preprocessor_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,10 +74,19 @@ def preprocessor_config(config: Mapping[str, Any]) -> dict[str, Any]:
     node = _section(config, "preprocessor")
     if node.get("pad_to") == "max":
         node["pad_to"] = 0  # NeMo pads to the longest training utterance, which nothing depends on
-    version = tuple(int(part) for part in str(config.get("nemo_version", "99")).split(".")[:2] if part.isdigit())
-    if version < _FEATURES_CHANGED_IN:
+    if nemo_version(config) < _FEATURES_CHANGED_IN and not node["_target_"].endswith("AudioToMFCCPreprocessor"):
         node["feature_version"] = 1
     return node
+
+
+def nemo_version(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the release of NVIDIA NeMo that wrote ``config``; where it does not say, one later than all.
+
+    Example:
+        >>> nemo_version({"nemo_version": "2.5.0rc0"})
+        (2, 5)
+    """
+    return tuple(int(part) for part in str(config.get("nemo_version", "99")).split(".")[:2] if part.isdigit())
 
 
 def ctc_weights(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

@@ -5,10 +5,20 @@ from typing import TYPE_CHECKING
 from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
+    from nemo_asr.modules.classifier import ConvClassifier as ConvClassifier
+    from nemo_asr.modules.conformer import ConformerEncoder as ConformerEncoder
     from nemo_asr.modules.conv_encoder import ConvASREncoder as ConvASREncoder
+    from nemo_asr.modules.crop_or_pad import CropOrPad as CropOrPad
     from nemo_asr.modules.ctc_decoder import CTCDecoder as CTCDecoder
     from nemo_asr.modules.encoder import AcousticEncoder as AcousticEncoder
+    from nemo_asr.modules.front_end import FrontEnd as FrontEnd
+    from nemo_asr.modules.kaldi_features import KaldiFbank as KaldiFbank
+    from nemo_asr.modules.kaldi_features import KaldiMFCC as KaldiMFCC
+    from nemo_asr.modules.kaldi_features import KaldiSpectrogram as KaldiSpectrogram
+    from nemo_asr.modules.masked_patches import MaskedPatches as MaskedPatches
     from nemo_asr.modules.mel import MelSpectrogram as MelSpectrogram
+    from nemo_asr.modules.mfcc import MFCC as MFCC
+    from nemo_asr.modules.speaker_decoder import SpeakerDecoder as SpeakerDecoder
     from nemo_asr.modules.spec_augment import SpecAugment as SpecAugment
 
 __getattr__, __dir__ = attach(__name__)

@@ -1,7 +1,8 @@
-"""The convolutional encoder of Jasper and QuartzNet."""
+"""The convolutional encoder of Jasper, QuartzNet, Citrinet, ContextNet, MatchboxNet, MarbleNet and TitaNet."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,17 +16,26 @@ from nemo_core.errors import ConfigError
 
 __all__ = ["ConvASREncoder"]
 
-_BLOCK_KEYS = {"filters", "repeat", "kernel", "stride", "dilation", "dropout", "residual", "separable"}
-# Written by NeMo into every block; these values say what happens anyway.
-_NEUTRAL = {
+# What a block may say beside its filters and kernel, and what holds where it does not.
+_BLOCK_DEFAULTS: dict[str, Any] = {
+    "repeat": 1,
+    "stride": 1,
+    "stride_last": False,
+    "dilation": 1,
+    "dropout": 0.0,
+    "residual": True,
+    "residual_mode": None,
+    "residual_dense": False,
+    "separable": False,
     "groups": 1,
     "heads": -1,
-    "se": False,
-    "residual_dense": False,
-    "residual_mode": "add",
+    "future_context": -1,
     "kernel_size_factor": 1.0,
-    "stride_last": False,
+    "se": False,
+    "se_reduction_ratio": 8,
+    "se_context_size": -1,
 }
+_WITHOUT_EFFECT = {"se_interpolation_mode"}
 
 
 class ConvASREncoder(AcousticEncoder):
@@ -33,10 +43,16 @@ class ConvASREncoder(AcousticEncoder):
 
     Args:
         jasper: One mapping a block: ``filters``, ``kernel``, and optionally ``repeat`` (1), ``stride`` (1),
-            ``dilation`` (1), ``dropout`` (0), ``residual`` (true), ``separable`` (false). ``kernel``, ``stride`` and
-            ``dilation`` may be lists of one, as NeMo writes them.
+            ``stride_last`` (false), ``dilation`` (1), ``dropout`` (0), ``residual`` (true), ``residual_mode`` (that of
+            the block before), ``residual_dense`` (false; true adds the inputs of the dense blocks before),
+            ``separable`` (false), ``groups`` (1), ``heads`` (-1), ``future_context`` (-1), ``kernel_size_factor`` (1),
+            ``se`` (false), ``se_reduction_ratio`` (8), ``se_context_size`` (-1); see
+            :class:`~nemo_asr.modules.jasper.JasperBlock`. ``kernel``, ``stride`` and ``dilation`` may be lists of one,
+            as NeMo writes them.
         feat_in: Features per frame that come in.
         activation: Activation of every block.
+        residual_mode: How residual branches are joined: ``add``, ``stride_add`` (the same) or ``max``.
+        frame_splicing: How many copies of the features the front end stacks.
         conv_mask: Whether convolutions are masked, which makes the output independent of padding.
         normalization_mode: ``batch``.
         norm_eps: Epsilon of the batch norms.
@@ -56,6 +72,8 @@ class ConvASREncoder(AcousticEncoder):
         jasper: Sequence[Mapping[str, Any]],
         feat_in: int,
         activation: str = "relu",
+        residual_mode: str = "add",
+        frame_splicing: int = 1,
         conv_mask: bool = True,
         normalization_mode: str = "batch",
         norm_eps: float = 1e-3,
@@ -65,12 +83,20 @@ class ConvASREncoder(AcousticEncoder):
         super().__init__()
         if normalization_mode != "batch":
             raise ConfigError(f"normalization_mode {normalization_mode!r} is not offered", hint="use batch")
+        feat_in *= frame_splicing
         blocks, channels, stride = [], feat_in, 1
+        dense: list[int] = []  # channels of the inputs of the dense blocks in a row
         for index, given in enumerate(jasper):
             block = _read_block(given, f"encoder.jasper[{index}]")
-            stride *= block["stride"] ** block["repeat"]
+            residual_mode = block["residual_mode"] = block["residual_mode"] or residual_mode
+            joins = block["residual_dense"] and block["residual"]
+            block["residual_dense"] = tuple(dense) if joins else ()
             common: dict[str, Any] = {"activation": activation, "conv_mask": conv_mask}
             blocks.append(JasperBlock(channels, **block, **common, norm_eps=norm_eps, norm_momentum=norm_momentum))
+            if joins and blocks[-1].stride > 1:
+                raise ConfigError(f"encoder.jasper[{index}]: residual_dense and a stride do not go together")
+            dense = [*dense, channels] if joins else []
+            stride *= blocks[-1].stride
             channels = block["filters"]
         self.feat_in = feat_in
         self.feat_out = channels
@@ -81,33 +107,33 @@ class ConvASREncoder(AcousticEncoder):
     @nt.typed
     def forward(self, features: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Return the encoded frames (B, D, T') and their lengths (B,)."""
+        earlier: deque[Tensor] = deque(maxlen=max((_dense_branches(block) for block in self.encoder), default=0))
         for block in self.encoder:
-            features, length = block(features, length)
+            wanted = list(earlier)[len(earlier) - _dense_branches(block) :]
+            earlier.append(features)
+            features, length = block(features, length, wanted)
         return features, length
 
 
+def _dense_branches(block: nn.Module) -> int:
+    branches = block.res
+    return len(branches) - 1 if isinstance(branches, nn.ModuleList) else 0
+
+
 def _read_block(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    unknown = sorted(key for key in given if key not in _BLOCK_KEYS and key not in _NEUTRAL)
+    keys = {"filters", "kernel", *_BLOCK_DEFAULTS}
+    unknown = sorted(given.keys() - keys - _WITHOUT_EFFECT)
     if unknown:
         raise ConfigError(
-            f"{where}: {', '.join(unknown)} is not a key of a block", hint=f"keys are {', '.join(sorted(_BLOCK_KEYS))}"
+            f"{where}: {', '.join(unknown)} is not a key of a block", hint=f"keys are {', '.join(sorted(keys))}"
         )
-    for key, neutral in _NEUTRAL.items():
-        if given.get(key, neutral) != neutral:
-            raise ConfigError(f"{where}.{key}: {given[key]!r} is not offered", hint=f"leave it out, or {neutral!r}")
     missing = sorted({"filters", "kernel"} - given.keys())
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} is missing")
-    return {
-        "filters": given["filters"],
-        "kernel_size": _single(given["kernel"], f"{where}.kernel"),
-        "repeat": given.get("repeat", 1),
-        "stride": _single(given.get("stride", 1), f"{where}.stride"),
-        "dilation": _single(given.get("dilation", 1), f"{where}.dilation"),
-        "dropout": given.get("dropout", 0.0),
-        "residual": given.get("residual", True),
-        "separable": given.get("separable", False),
-    }
+    block = {key: given.get(key, default) for key, default in _BLOCK_DEFAULTS.items()}
+    for key in ("stride", "dilation"):
+        block[key] = _single(block[key], f"{where}.{key}")
+    return {**block, "filters": given["filters"], "kernel_size": _single(given["kernel"], f"{where}.kernel")}
 
 
 def _single(value: Any, where: str) -> int:

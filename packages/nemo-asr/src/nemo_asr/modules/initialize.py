@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -10,11 +11,28 @@ from nemo_core.errors import ConfigError
 
 __all__ = ["initialize"]
 
+
+def _tds_uniform(weight: Tensor) -> Tensor:
+    bound = _tds_bound(weight)
+    return nn.init.uniform_(weight, -bound, bound)
+
+
+def _tds_normal(weight: Tensor) -> Tensor:
+    return nn.init.normal_(weight, std=_tds_bound(weight))
+
+
+def _tds_bound(weight: Tensor) -> float:
+    """Return the bound of time-depth separable convolutions (Hannun et al., 2019, arXiv:1904.02619)."""
+    return 2 / math.sqrt(weight[0].numel())
+
+
 _MODES: dict[str, Callable[[Tensor], object]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
     "xavier_normal": nn.init.xavier_normal_,
     "kaiming_uniform": nn.init.kaiming_uniform_,
     "kaiming_normal": nn.init.kaiming_normal_,
+    "tds_uniform": _tds_uniform,
+    "tds_normal": _tds_normal,
 }
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nemo_asr.modules.front_end import FrontEnd
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
-from nemo_core.modules import NeuralModule
 
 __all__ = ["MelSpectrogram", "mel_filterbank", "normalize_features"]
 
@@ -25,7 +25,7 @@ _WINDOWS = {
 }
 
 
-class MelSpectrogram(NeuralModule):
+class MelSpectrogram(FrontEnd):
     """Log-mel spectrogram of a batch of waveforms.
 
     The defaults, the names of the arguments and the order of the steps are those of NVIDIA NeMo's
@@ -140,25 +140,14 @@ class MelSpectrogram(NeuralModule):
             raise ConfigError(f"feature_version {self.feature_version!r} is neither 1 nor 2")
 
     @property
-    def input_types(self) -> dict[str, nt.NeuralType]:
-        """``audio`` (B, T) and ``length`` (B,) in samples."""
-        return {
-            "audio": nt.NeuralType(("B", "T"), nt.AudioSignal(freq=self.sample_rate)),
-            "length": nt.NeuralType(("B",), nt.Lengths()),
-        }
-
-    @property
-    def output_types(self) -> dict[str, nt.NeuralType]:
+    def output_types(self) -> Mapping[str, nt.NeuralType]:
         """``features`` (B, D, T) and ``length`` (B,) in frames."""
-        return {
-            "features": nt.NeuralType(("B", "D", "T"), nt.MelSpectrogram()),
-            "length": nt.NeuralType(("B",), nt.Lengths()),
-        }
+        return {**super().output_types, "features": nt.NeuralType(("B", "D", "T"), nt.MelSpectrogram())}
 
     @property
-    def frame_stride(self) -> float:
-        """Seconds from one frame to the next."""
-        return self.hop_length / self.sample_rate
+    def sees_padding(self) -> bool:
+        """True for the features of NeMo before 2.5, which mirror the end of the batch, and for ``exact_pad``."""
+        return self.feature_version == 1 or self.exact_pad
 
     @nt.typed
     @torch.no_grad()

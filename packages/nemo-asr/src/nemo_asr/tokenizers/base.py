@@ -9,7 +9,7 @@ __all__ = ["Tokenizer"]
 
 
 class Tokenizer(Protocol):
-    """Text to numbers of tokens and back. ``decode`` of one token gives the piece of text that it stands for."""
+    """Text to numbers of tokens and back."""
 
     @property
     def vocabulary(self) -> list[str]:
@@ -26,4 +26,8 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ``ids``."""
+        ...
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return what each of ``ids`` adds to the text: joined, they are ``decode(ids)``."""
         ...

@@ -69,3 +69,7 @@ class CharTokenizer(Configured):
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ``ids``."""
         return "".join(self.labels[index] for index in ids)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return the character of each of ``ids``."""
+        return [self.labels[index] for index in ids]

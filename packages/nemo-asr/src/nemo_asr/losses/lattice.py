@@ -1,0 +1,156 @@
+"""The sum over all alignments of a transducer, along the anti-diagonals of the lattice of frames and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["Arc", "lattice_loss"]
+
+
+class Arc(NamedTuple):
+    """One way to go on from a node (t, u) of the lattice: to (t + duration, u + emits).
+
+    Its log weight is the sum of the named columns of the scores. An arc takes time, or emits a label, or both.
+    """
+
+    duration: int
+    emits: bool
+    columns: tuple[int, ...]
+
+    @property
+    def lag(self) -> int:
+        """How many anti-diagonals it crosses."""
+        return self.duration + self.emits
+
+
+def lattice_loss(
+    scores: Tensor,
+    scale: Tensor,
+    input_length: Tensor,
+    target_length: Tensor,
+    arcs: Sequence[Arc],
+    fastemit_lambda: float = 0.0,
+) -> Tensor:
+    """Return minus the log probability of all alignments (Graves, 2012; for arcs that last: Xu et al., ICML 2023).
+
+    An alignment leads from (0, 0) to (T, U) of its utterance and ends with an arc that emits nothing.
+
+    Args:
+        scores: (B, T, U + 1, K) log weights.
+        scale: (B,), unused but in the backward pass, where it gets the gradient of the losses; see ``token_scores``.
+        input_length: (B,) frames.
+        target_length: (B,) labels.
+        arcs: The arcs that leave each node. The label is scored by column 0.
+        fastemit_lambda: Weight of FastEmit (Yu et al., ICASSP 2021): the gradient of column 0 counts
+            ``1 + fastemit_lambda`` times, and so does the loss itself.
+
+    Returns:
+        (B,) losses; infinite, with a gradient of zero, where no alignment exists.
+    """
+    return _LatticeLoss.apply(scores, scale, input_length, target_length, tuple(arcs), fastemit_lambda)
+
+
+class _LatticeLoss(torch.autograd.Function):
+    # The lattice is skewed: row n holds the nodes with t + u = n, so that one step of the recursion is one row. All
+    # arcs of a node lie together: weights[pad + n, arc, b, 1 + u]. The padding is what an arc sees that would come
+    # from outside of the lattice.
+    @staticmethod
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        scale: Tensor,
+        input_length: Tensor,
+        target_length: Tensor,
+        arcs: tuple[Arc, ...],
+        fastemit_lambda: float,
+    ) -> Tensor:
+        B, T, U1, _ = scores.shape
+        pad, rows, A = max(arc.lag for arc in arcs), T + U1, len(arcs)
+        weights = scores.new_full((pad + rows, A, B, U1 + 1), -torch.inf)
+        by_frame = _by_frame(weights, pad, T)
+        _fill(by_frame, scores, input_length, target_length, arcs)
+        # messages[n, moved, a, b, u]: what arc a brings to the node at u from row n; moved = 0: from the label before.
+        messages = weights.as_strided(
+            (pad + rows, 2, A, B, U1), (weights.stride(0), 1, weights.stride(1), weights.stride(2), 1)
+        )
+        device = scores.device
+        back = torch.tensor([pad - arc.lag for arc in arcs], device=device)
+        moved = torch.tensor([int(not arc.emits) for arc in arcs], device=device)
+        which = torch.arange(A, device=device)
+        alpha = scores.new_full((rows, B, U1), -torch.inf)
+        alpha[0, :, 0] = 0
+        inner = weights[pad:, :, :, 1:]
+        inner[0] += alpha[0]
+        for n in range(1, rows):
+            torch.logsumexp(messages[n : n + pad][back, moved, which], 0, out=alpha[n])
+            inner[n] += alpha[n]
+        utterances = torch.arange(B, device=device)
+        last = (input_length + target_length, utterances, target_length)
+        losses = -alpha[last]
+        if ctx.needs_input_grad[0]:
+            alpha.masked_fill_(alpha == -torch.inf, 0)  # else the difference to a message of -inf is nan
+            for a, arc in enumerate(arcs):
+                inner[: max(0, rows - arc.lag), a, :, : U1 - arc.emits] -= alpha[arc.lag :, :, arc.emits :]
+            shares = inner.exp_()
+            _posteriors(shares, last, arcs)
+            grad = torch.zeros_like(scores)
+            for a, arc in enumerate(arcs):
+                for column in arc.columns:
+                    grad[..., column] -= by_frame[a]
+            grad[..., 0] *= 1 + fastemit_lambda
+            ctx.save_for_backward(grad)
+        return losses * (1 + fastemit_lambda)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_losses: Tensor) -> Any:
+        (grad,) = ctx.saved_tensors
+        return grad * grad_losses[:, None, None, None], grad_losses, None, None, None, None
+
+
+def _by_frame(weights: Tensor, pad: int, frames: int) -> Tensor:
+    """Return the skewed ``weights`` as seen by frame and label, (A, B, T, U + 1)."""
+    _, A, B, width = weights.shape
+    row = weights.stride(0)
+    return weights.as_strided((A, B, frames, width - 1), (weights.stride(1), width, row, row + 1), pad * row + 1)
+
+
+def _fill(by_frame: Tensor, scores: Tensor, input_length: Tensor, target_length: Tensor, arcs: tuple[Arc, ...]) -> None:
+    """Write the weights of the arcs that exist."""
+    _, T, U1, _ = scores.shape
+    t = torch.arange(T, device=scores.device)[:, None]
+    u = torch.arange(U1, device=scores.device)
+    frames, labels = input_length[:, None, None], target_length[:, None, None]
+    for a, arc in enumerate(arcs):
+        weight = scores[..., arc.columns[0]]
+        for column in arc.columns[1:]:
+            weight = weight + scores[..., column]
+        exists = (t + arc.duration < frames) & (u + arc.emits <= labels)
+        if not arc.emits:
+            exists |= (t + arc.duration == frames) & (u == labels)
+        by_frame[a] = weight.masked_fill(~exists, -torch.inf)
+
+
+def _posteriors(shares: Tensor, last: tuple[Tensor, ...], arcs: tuple[Arc, ...]) -> None:
+    """Turn ``shares`` (rows, A, B, U + 1), of each arc in the node it leads to, into posterior probabilities, in place.
+
+    One unit of probability flows from the last node back to the first. What flows into a node is the sum of what its
+    arcs carry, so the posteriors sum to one across every row whatever the rounding was.
+    """
+    rows, _, B, U1 = shares.shape
+    pad = max(arc.lag for arc in arcs)
+    flow = shares.new_zeros((rows + pad, B, U1 + 1))
+    flow[last] = 1
+    # ahead[n, moved, b, u]: flow of the node at u + moved of row n
+    ahead = flow.as_strided((rows + pad, 2, B, U1), (flow.stride(0), 1, flow.stride(1), 1))
+    lags = torch.tensor([arc.lag for arc in arcs], device=shares.device)
+    moved = torch.tensor([int(arc.emits) for arc in arcs], device=shares.device)
+    inner = flow[:, :, :-1]
+    for n in range(rows - 1, -1, -1):
+        shares[n] *= ahead[n : n + pad + 1][lags, moved]
+        inner[n] += shares[n].sum(0)

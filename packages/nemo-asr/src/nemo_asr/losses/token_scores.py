@@ -1,0 +1,96 @@
+"""The few log probabilities that a transducer lattice needs, out of logits over a whole vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["token_scores"]
+
+# Elements of a block of logits. On a CPU a block stays in the cache between the passes over it; on other devices it
+# bounds the temporary memory.
+_CPU_BLOCK, _DEVICE_BLOCK = 1 << 17, 1 << 26
+
+
+def token_scores(
+    logits: Tensor, tokens: Tensor, size: int, frames: Sequence[int], steps: Sequence[int], clamp: float = -1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log probabilities of chosen tokens, without ever keeping those of the other tokens.
+
+    Memory and time of the loss are those of this function: the logits are read once forwards and once backwards, in
+    blocks, and all that is kept is the result. Its gradient is written in one go.
+
+    Args:
+        logits: (B, T, U + 1, C), in any precision; the arithmetic is float32, or float64 for float64.
+        tokens: (B, U + 1, K) indices of the tokens that are wanted at each step of the predictor.
+        size: The softmax goes over the first ``size`` outputs.
+        frames: How many frames of each utterance count.
+        steps: How many steps of the predictor of each utterance count.
+        clamp: If positive: largest magnitude of the gradient of a logit, before it is multiplied by the gradient of
+            the utterance's loss.
+
+    Returns:
+        ``scores`` (B, T, U + 1, K), zero outside of ``frames`` and ``steps``; ``rest`` (B, T, U + 1, C - size), the
+        other logits as they are; ``scale`` (B,), zeros. The gradient that comes in for ``scale`` is taken as the factor
+        by which the loss of each utterance is multiplied; only clamping needs it.
+    """
+    return _TokenScores.apply(logits, tokens, size, tuple(frames), tuple(steps), clamp)
+
+
+class _TokenScores(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        tokens: Tensor,
+        size: int,
+        frames: Sequence[int],
+        steps: Sequence[int],
+        clamp: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(logits, tokens)
+        ctx.size, ctx.frames, ctx.steps, ctx.clamp = size, frames, steps, clamp
+        ctx.set_materialize_grads(False)
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        scores = logits.new_zeros((*logits.shape[:3], tokens.shape[-1]), dtype=dtype)
+        for b, t, u in _blocks(logits, frames, steps):
+            log_probs = logits[b, t, u, :size].log_softmax(-1, dtype=dtype)
+            scores[b, t, u] = log_probs.gather(-1, tokens[b, u].expand(len(log_probs), -1, -1))
+        return scores, logits[..., size:].to(dtype, copy=True), scores.new_zeros(len(logits))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_scores: Tensor | None, grad_rest: Tensor | None, grad_scale: Tensor | None) -> Any:
+        logits, tokens = ctx.saved_tensors
+        size, clamp = ctx.size, ctx.clamp
+        grad = torch.empty_like(logits)
+        if grad_scores is None:
+            grad[..., :size] = 0
+        else:
+            mass = -grad_scores.sum(-1, keepdim=True)
+            for b, t, u in _blocks(logits, ctx.frames, ctx.steps):
+                block = logits[b, t, u, :size].softmax(-1, dtype=mass.dtype).mul_(mass[b, t, u])
+                block.scatter_add_(-1, tokens[b, u].expand(len(block), -1, -1), grad_scores[b, t, u])
+                grad[b, t, u, :size] = block
+        grad[..., size:] = 0 if grad_rest is None else grad_rest
+        for each, n_frames, n_steps in zip(grad, ctx.frames, ctx.steps, strict=True):
+            each[n_frames:] = 0
+            each[:n_frames, n_steps:] = 0
+        if clamp > 0 and grad_scale is not None:
+            limits = (clamp * grad_scale.abs()).to(grad.dtype)
+            for each, limit in zip(grad, limits, strict=True):
+                each.clamp_(-limit, limit)
+        return grad, None, None, None, None, None
+
+
+def _blocks(logits: Tensor, frames: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[int, slice, slice]]:
+    """Yield blocks of what counts: utterance, frames, steps."""
+    limit = _CPU_BLOCK if logits.device.type == "cpu" else _DEVICE_BLOCK
+    for b, (n_frames, n_steps) in enumerate(zip(frames, steps, strict=True)):
+        stride = max(1, limit // (n_steps * logits.shape[-1]))
+        for start in range(0, n_frames, stride):
+            yield b, slice(start, min(start + stride, n_frames)), slice(0, n_steps)
