@@ -66,7 +66,7 @@ class ResumableLoader(DataLoader[Any]):
         random: Training: items may be drawn with a random generator, which is a function of (seed, epoch, index).
         num_workers: Number of processes that load; 0: the main process does.
         prefetch: Batches that each worker fetches ahead.
-        pin_memory: Whether batches are put into page-locked memory, for faster copies to a GPU.
+        pin_memory: Whether batches are put into page-locked memory, for faster copies to a GPU, where there is one.
 
     Example:
         >>> loader = ResumableLoader([10, 11, 12, 13], BatchOrder(4, batch_size=1, shuffle=False), list)
@@ -94,7 +94,8 @@ class ResumableLoader(DataLoader[Any]):
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             prefetch_factor=prefetch if num_workers > 0 else None,
-            pin_memory=pin_memory,
+            # Without a GPU torch pins nothing and warns; the same recipe is to run on a laptop in silence.
+            pin_memory=pin_memory and torch.cuda.is_available(),
             # A generator of its own: without one, each new iterator draws from torch's global stream, and dropout in a
             # resumed run would differ from that in one that was never stopped.
             generator=torch.Generator().manual_seed(order.seed),
