@@ -49,6 +49,12 @@ def test_other_names_of_fields(tmp_path):
     assert [entry.text for entry in manifest] == ["normalised", "from a file"]
 
 
+def test_a_label_stands_in_for_the_text(tmp_path):
+    lines = [{"label": "yes"}, {"command": "no"}, {"label": 3}, {"label": "x", "text": "said"}, {"label": None}]
+    manifest = Manifest(write_lines(tmp_path / "m.jsonl", *({"audio_filepath": "a.wav", **line} for line in lines)))
+    assert [entry.text for entry in manifest] == ["yes", "no", "3", "said", None]
+
+
 def test_several_manifests_are_read_as_one_and_blank_lines_do_not_count(tmp_path):
     first = write_lines(tmp_path / "1.jsonl", {"audio_filepath": "1.wav"}, "", "  ", {"audio_filepath": "2.wav"})
     second = write_lines(tmp_path / "2.jsonl", "", {"audio_filepath": "3.wav"})

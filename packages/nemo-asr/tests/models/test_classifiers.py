@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import soundfile as sf
 import torch
 
 import nemo_asr
+from nemo_asr.data import SpeechData
 from nemo_asr.data.batch import Utterance, collate_speech
+from nemo_asr.data.manifest import write_manifest
 from nemo_asr.losses import AngularSoftmaxLoss
 from nemo_asr.models import ClassificationModel, SpeakerModel
 from nemo_asr.models.nvidia_classifiers import classification_config, speaker_config
@@ -119,6 +122,29 @@ def test_evaluation_logs_loss_and_accuracy():
     assert scores["val_accuracy"] == pytest.approx(right)
     batch = collate_speech(tones() + tones(10))
     assert scores["val_loss"] == pytest.approx(model.loss_on(batch).item(), rel=1e-3)
+
+
+def test_training_from_a_manifest_of_labels(tmp_path):
+    lines = []
+    for index, item in enumerate(tones() + tones(10)):
+        sf.write(tmp_path / f"{index}.wav", item.audio, 8000)
+        lines.append({"audio_filepath": f"{index}.wav", "duration": len(item.audio) / 8000, "label": item.text})
+    write_manifest(manifest := tmp_path / "train.jsonl", lines)
+    data = SpeechData(train=manifest, validation=manifest, sample_rate=8000, batch_size=3, seed=0)
+    model = classifier()
+    model.optimizer_factory = lambda model: torch.optim.Adam(model.parameters(), lr=1e-2)
+    trainer = pl.Trainer(
+        max_epochs=15,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
+    trainer.fit(model.train(), datamodule=data)
+    assert trainer.callback_metrics["val_accuracy"] == 1.0
+    found = {result.source: result.label for result in model.classify(manifest)}
+    assert found == {str(tmp_path / line["audio_filepath"]): line["label"] for line in lines}
 
 
 @pytest.mark.parametrize("preprocessor", [MelSpectrogram(8000, features=20), MFCC(8000, n_mels=20, n_mfcc=20)])

@@ -18,6 +18,7 @@ __all__ = ["Manifest", "ManifestEntry", "write_manifest"]
 _AUDIO_KEYS = ("audio_filepath", "audio_filename")
 _TEXT_KEYS = ("text", "normalized_text")
 _TEXT_FILE_KEY = "text_filepath"
+_LABEL_KEYS = ("label", "command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Manifest(Sequence[ManifestEntry]):
 
     Relative audio paths are taken from the folder of their manifest. Blank lines are passed over. A line needs
     ``audio_filepath`` (or ``audio_filename``); ``text`` may also be called ``normalized_text``, or be in a file that
-    ``text_filepath`` names.
+    ``text_filepath`` names. Where there is none, the ``label`` (or ``command``) of the utterance stands in for it.
 
     Args:
         paths: A manifest, or several.
@@ -140,6 +141,8 @@ class Manifest(Sequence[ManifestEntry]):
         text = next((fields.pop(key) for key in _TEXT_KEYS if key in fields), None)
         if text is None and _TEXT_FILE_KEY in fields:
             text = _read_text(path.parent / str(fields.pop(_TEXT_FILE_KEY)))
+        if text is None:
+            text = next((str(fields.pop(key)) for key in _LABEL_KEYS if fields.get(key) is not None), None)
         if text is None and self.require_text:
             raise _FieldError("has no text")
         if text is not None and not isinstance(text, str):
