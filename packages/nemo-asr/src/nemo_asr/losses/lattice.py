@@ -87,7 +87,7 @@ class _LatticeLoss(torch.autograd.Function):
         inner = weights[pad:, :, :, 1:]
         inner[0] += alpha[0]
         for n in range(1, rows):
-            torch.logsumexp(messages[n : n + pad][back, moved, which], 0, out=alpha[n])
+            alpha[n] = _logsumexp(messages[n : n + pad][back, moved, which])
             inner[n] += alpha[n]
         utterances = torch.arange(B, device=device)
         last = (input_length + target_length, utterances, target_length)
@@ -134,6 +134,17 @@ def _fill(by_frame: Tensor, scores: Tensor, input_length: Tensor, target_length:
         if not arc.emits:
             exists |= (t + arc.duration == frames) & (u == labels)
         by_frame[a] = weight.masked_fill(~exists, -torch.inf)
+
+
+def _logsumexp(values: Tensor) -> Tensor:
+    """Return the sum over the first dimension; ``values`` are used up."""
+    # A few calls of logaddexp, half of the rows with the other half, cost less than the many passes of torch.logsumexp.
+    n = len(values)
+    while n > 1:
+        half = n // 2
+        torch.logaddexp(values[:half], values[n - half : n], out=values[:half])
+        n -= half
+    return values[0]
 
 
 def _posteriors(shares: Tensor, last: tuple[Tensor, ...], arcs: tuple[Arc, ...]) -> None:

@@ -11,9 +11,9 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["token_scores"]
 
-# Elements of a block of logits. On a CPU a block stays in the cache between the passes over it; on other devices it
+# Elements of a block of logits. On a CPU a block stays near the cores between the passes over it; on other devices it
 # bounds the temporary memory.
-_CPU_BLOCK, _DEVICE_BLOCK = 1 << 17, 1 << 26
+_CPU_BLOCK, _DEVICE_BLOCK = 1 << 20, 1 << 26
 
 
 def token_scores(
