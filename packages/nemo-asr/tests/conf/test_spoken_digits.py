@@ -23,6 +23,7 @@ TINY = [
     "model.encoder.jasper=[{filters: 16, kernel: 11, stride: 2, residual: false}, {filters: 16, kernel: 5}]",
     "model.decoder.feat_in=16",
     "trainer.max_epochs=2",
+    "optim.lr=0.01",  # the rate of the recipe is for a thousand steps of a larger model
 ]
 
 
