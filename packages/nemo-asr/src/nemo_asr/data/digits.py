@@ -59,10 +59,10 @@ class ConnectedDigits(Configured):
         *,
         min_digits: int = 1,
         max_digits: int = 8,
-        gap: Sequence[float] = (0.02, 0.3),
+        gap: Sequence[float] = (0.05, 0.35),
         speed: Sequence[float] = (0.9, 1.1),
-        gain: Sequence[float] = (-6.0, 6.0),
-        noise: Sequence[float] = (-100.0, -50.0),
+        gain: Sequence[float] = (-3.0, 3.0),
+        noise: Sequence[float] = (-90.0, -65.0),
         validation_takes: int = 1,
         seed: int = 0,
     ) -> None:
