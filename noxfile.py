@@ -203,10 +203,12 @@ def pytest(session: nox.Session, *args: str, workers: int = 2, env: dict[str, st
     """Run pytest from a folder outside the source tree, so that only what is installed can be imported."""
     outside = Path(session.create_tmp()) / "outside"
     outside.mkdir(exist_ok=True)
-    session.chdir(outside)
     parallel = ["-n", str(workers), "--dist", "worksteal"] if workers else ["-p", "no:xdist"]
     options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider", "--durations=8"]
-    session.run("python", "-m", "pytest", *options, *parallel, *args, env=job_env(OMP_NUM_THREADS="1", **(env or {})))
+    with session.chdir(outside):
+        session.run(
+            "python", "-m", "pytest", *options, *parallel, *args, env=job_env(OMP_NUM_THREADS="1", **(env or {}))
+        )
 
 
 def install(session: nox.Session, *requirements: str) -> None:
