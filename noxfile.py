@@ -146,7 +146,7 @@ def bench(session: nox.Session) -> None:
         listed = session.run("python", runner, "--names", silent=True, env=job_env())
         names = (listed or "").split()
     for name in names:
-        session.run("python", runner, name, env=job_env())
+        session.run("python", runner, name, env=job_env(UV=find_uv()))
 
 
 @nox.session
