@@ -64,6 +64,8 @@ class ConformerConvolution(nn.Module):
         context: How many of them are to the left and to the right of the present one.
         norm: ``batch_norm``, ``layer_norm``, ``instance_norm``, or ``group_norm`` with the number of groups after it.
         use_bias: Whether the convolutions have biases.
+        gated: Whether there is a gate; without one there is a Swish, and the depthwise convolution is twice as wide, as
+            in the Squeezeformer.
     """
 
     def __init__(
@@ -73,17 +75,21 @@ class ConformerConvolution(nn.Module):
         context: tuple[int, int],
         norm: str = "batch_norm",
         use_bias: bool = True,
+        gated: bool = True,
     ) -> None:
         super().__init__()
         self.context = context
+        self.gated = gated
+        width = d_model if gated else 2 * d_model
         self.pointwise_conv1 = nn.Conv1d(d_model, 2 * d_model, 1, bias=use_bias)
-        self.depthwise_conv = nn.Conv1d(d_model, d_model, kernel_size, groups=d_model, bias=use_bias)
-        self.batch_norm = _make_norm(norm, d_model)  # whatever the kind, this is its name in NVIDIA's checkpoints
-        self.pointwise_conv2 = nn.Conv1d(d_model, d_model, 1, bias=use_bias)
+        self.depthwise_conv = nn.Conv1d(width, width, kernel_size, groups=width, bias=use_bias)
+        self.batch_norm = _make_norm(norm, width)  # whatever the kind, this is its name in NVIDIA's checkpoints
+        self.pointwise_conv2 = nn.Conv1d(width, d_model, 1, bias=use_bias)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """Return the convolved frames (B, T, D); ``inside`` (B, T) says which are not padding."""
-        x = F.glu(self.pointwise_conv1(x.transpose(1, 2)), dim=1)
+        x = self.pointwise_conv1(x.transpose(1, 2))
+        x = F.glu(x, dim=1) if self.gated else F.silu(x)
         x = x * inside.unsqueeze(1)
         x = self.depthwise_conv(F.pad(x, self.context))
         if isinstance(self.batch_norm, nn.LayerNorm):
