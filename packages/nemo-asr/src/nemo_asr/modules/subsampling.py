@@ -67,13 +67,15 @@ class ConvSubsampling(Subsampling):
 
     def forward(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Return the frames (B, T', D') and their lengths (B,)."""
-        x = x.unsqueeze(1)
+        x = _zero_padding(x.unsqueeze(1).clone(), length)
+        if x.device.type == "cpu":
+            x = x.to(memory_format=torch.channels_last)  # halves the time of these convolutions
         for layer in self.conv:
-            if _sees_neighbours(layer):
-                x = _mask_time(x, length)
+            # Before the ReLU, not after: its output is kept for the backward pass, what it is given can be overwritten.
+            if isinstance(layer, nn.ReLU):
+                x = _zero_padding(x, length)
             x = layer(x)
             length = _length_after(layer, length)
-        x = _mask_time(x, length)
         return self.out(x.transpose(1, 2).flatten(2)), length
 
 
@@ -198,11 +200,6 @@ def _steps(factor: int) -> int:
     return steps
 
 
-def _sees_neighbours(layer: nn.Module) -> bool:
-    # A maximum over a pair too, if its second frame is padding; after a ReLU zero is what padding should be.
-    return isinstance(layer, nn.MaxPool2d) or (isinstance(layer, nn.Conv2d) and layer.kernel_size[0] > 1)
-
-
 def _length_after(layer: nn.Module, length: Tensor) -> Tensor:
     """Return how many frames (or frequency bins) are left of ``length`` after a layer."""
     if isinstance(layer, nn.MaxPool2d):
@@ -217,7 +214,7 @@ def _length_after(layer: nn.Module, length: Tensor) -> Tensor:
     return torch.div(length + padding - layer.kernel_size[0], layer.stride[0], rounding_mode="floor") + 1
 
 
-def _mask_time(x: Tensor, length: Tensor) -> Tensor:
-    """Return ``x`` (B, C, T, F) with zeros from frame ``length`` (B,) on."""
-    inside = torch.arange(x.shape[2], device=x.device) < length.unsqueeze(1)
-    return x * inside[:, None, :, None]
+def _zero_padding(x: Tensor, length: Tensor) -> Tensor:
+    """Put zeros into ``x`` (B, C, T, F) from frame ``length`` (B,) on, in place."""
+    outside = torch.arange(x.shape[2], device=x.device) >= length.unsqueeze(1)
+    return x.masked_fill_(outside[:, None, :, None], 0)
