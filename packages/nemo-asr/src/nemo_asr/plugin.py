@@ -61,6 +61,49 @@ def nemo_components(registry: Registry) -> None:
         example_sizes={"D": 8},
     )
     registry.module(
+        "asr.LSTMPredictor",
+        "nemo_asr.modules.predictor:LSTMPredictor",
+        aliases=(f"{_NVIDIA_MODULES}.RNNTDecoder", f"{_NVIDIA_MODULES}.rnnt.RNNTDecoder"),
+        summary="Prediction network of transducers: LSTM",
+        example={"prednet": {"pred_hidden": 8}, "vocab_size": 10},
+        example_sizes={"targets": {"T": 16}},
+    )
+    registry.module(
+        "asr.StatelessPredictor",
+        "nemo_asr.modules.stateless_predictor:StatelessPredictor",
+        aliases=(
+            f"{_NVIDIA_MODULES}.StatelessTransducerDecoder",
+            f"{_NVIDIA_MODULES}.rnnt.StatelessTransducerDecoder",
+        ),
+        summary="Prediction network of transducers: the last few labels",
+        example={"prednet": {"pred_hidden": 8}, "vocab_size": 10, "context_size": 2},
+        example_sizes={"targets": {"T": 16}},
+    )
+    registry.module(
+        "asr.RNNTJoint",
+        "nemo_asr.modules.joint:RNNTJoint",
+        aliases=(
+            f"{_NVIDIA_MODULES}.RNNTJoint",
+            f"{_NVIDIA_MODULES}.rnnt.RNNTJoint",
+            f"{_NVIDIA_MODULES}.SampledRNNTJoint",
+            f"{_NVIDIA_MODULES}.rnnt.SampledRNNTJoint",
+        ),
+        summary="Joint network of transducers: RNN-T, TDT, multi-blank",
+        example={"jointnet": {"encoder_hidden": 8, "pred_hidden": 8, "joint_hidden": 8}, "num_classes": 10},
+        example_sizes={"D": 8},
+    )
+    registry.module(
+        "asr.HATJoint",
+        "nemo_asr.modules.hat_joint:HATJoint",
+        aliases=(
+            f"{_NVIDIA_MODULES}.HATJoint",
+            f"{_NVIDIA_MODULES}.hybrid_autoregressive_transducer.HATJoint",
+        ),
+        summary="Joint network of the hybrid autoregressive transducer",
+        example={"jointnet": {"encoder_hidden": 8, "pred_hidden": 8, "joint_hidden": 8}, "num_classes": 10},
+        example_sizes={"D": 8},
+    )
+    registry.module(
         "asr.ConvClassifier",
         "nemo_asr.modules.classifier:ConvClassifier",
         aliases=(

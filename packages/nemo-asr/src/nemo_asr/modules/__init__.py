@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from nemo_asr.modules.ctc_decoder import CTCDecoder as CTCDecoder
     from nemo_asr.modules.encoder import AcousticEncoder as AcousticEncoder
     from nemo_asr.modules.front_end import FrontEnd as FrontEnd
+    from nemo_asr.modules.hat_joint import HATJoint as HATJoint
+    from nemo_asr.modules.joint import RNNTJoint as RNNTJoint
     from nemo_asr.modules.kaldi_features import KaldiFbank as KaldiFbank
     from nemo_asr.modules.kaldi_features import KaldiMFCC as KaldiMFCC
     from nemo_asr.modules.kaldi_features import KaldiSpectrogram as KaldiSpectrogram
     from nemo_asr.modules.masked_patches import MaskedPatches as MaskedPatches
     from nemo_asr.modules.mel import MelSpectrogram as MelSpectrogram
     from nemo_asr.modules.mfcc import MFCC as MFCC
+    from nemo_asr.modules.predictor import LSTMPredictor as LSTMPredictor
+    from nemo_asr.modules.predictor import Predictor as Predictor
     from nemo_asr.modules.speaker_decoder import SpeakerDecoder as SpeakerDecoder
     from nemo_asr.modules.spec_augment import SpecAugment as SpecAugment
+    from nemo_asr.modules.stateless_predictor import StatelessPredictor as StatelessPredictor
 
 __getattr__, __dir__ = attach(__name__)
