@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nemo_asr.modules.joint import RNNTJoint
 from nemo_asr.modules.settings import read_settings
@@ -32,8 +31,8 @@ class HATJoint(RNNTJoint):
         >>> sizes = {"encoder_hidden": 32, "pred_hidden": 16, "joint_hidden": 24, "activation": "tanh"}
         >>> joint = HATJoint(sizes, num_classes=9)
         >>> logits = joint(encoded=torch.randn(2, 5, 32), predicted=torch.randn(2, 4, 16))
-        >>> torch.allclose(joint.log_probs(logits)[..., -1].exp(), logits[..., -1].sigmoid())
-        True
+        >>> logits[..., :-1].softmax(dim=-1).shape, logits[..., -1].sigmoid().shape  # which label, and blank or not
+        (torch.Size([2, 5, 4, 9]), torch.Size([2, 5, 4]))
     """
 
     def __init__(
@@ -60,8 +59,3 @@ class HATJoint(RNNTJoint):
         """Return logits (..., C), the blank's last, of projected frames and predictions (..., H), which broadcast."""
         both = encoded + predicted
         return torch.cat([self.joint_net(both), self.blank_pred(both)], dim=-1)
-
-    def log_probs(self, logits: Tensor) -> Tensor:
-        """Return the log-probabilities (..., C) of labels and blank."""
-        labels, blank = logits.float().split([self.num_classes, 1], dim=-1)
-        return torch.cat([labels.log_softmax(dim=-1) + F.logsigmoid(-blank), F.logsigmoid(blank)], dim=-1)

@@ -125,7 +125,3 @@ class RNNTJoint(NeuralModule):
         """Return logits (..., C) of projected frames and predictions (..., H), which broadcast."""
         logits: Tensor = self.joint_net(encoded + predicted)
         return logits
-
-    def log_probs(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities (..., V) of the logits (..., V) of labels and blanks, durations cut off."""
-        return logits.float().log_softmax(dim=-1)

@@ -161,7 +161,7 @@ class LayerNormLSTM(LSTMStack):
         """Return the outputs (B, U, H) and the state after them."""
         hiddens, cells = [], []
         for layer, hidden, cell in zip(self.layers, state[0].unbind(1), state[1].unbind(1), strict=True):
-            x, hidden, cell = layer["cell"](x, hidden, cell)
+            x, hidden, cell = layer.get_submodule("cell")(x, hidden, cell)
             x = self.dropout(x)
             hiddens.append(hidden)
             cells.append(cell)
@@ -213,8 +213,9 @@ def make_lstm(
     if normalization_mode == "layer":
         normed = LayerNormLSTM(input_size, hidden_size, num_layers, dropout)
         if forget_gate_bias is not None:
-            for layer in normed.layers:
-                nn.init.constant_(layer["cell"].layernorm_h.bias[hidden_size : 2 * hidden_size], forget_gate_bias)
+            for name, bias in normed.named_parameters():
+                if name.endswith("layernorm_h.bias"):
+                    nn.init.constant_(bias[hidden_size : 2 * hidden_size], forget_gate_bias)
         return normed
     if normalization_mode == "batch":
         stack: LSTMStack = BatchNormLSTM(input_size, hidden_size, num_layers, dropout)
@@ -224,7 +225,7 @@ def make_lstm(
         _draw_biases(stack, hidden_size, forget_gate_bias, t_max, hidden_hidden_bias_scale)
         if normalization_mode is None:
             for weight in stack.parameters():
-                weight *= weights_init_scale
+                weight.mul_(weights_init_scale)
     return stack
 
 

@@ -158,7 +158,8 @@ class LSTMPredictor(Predictor):
 
     def initial_state(self, batch: int) -> State:
         """Return zeros: outputs (B, L, D) and cells (B, L, D') of the layers."""
-        state: State = self.prediction["dec_rnn"].zero_state(batch)
+        lstm: Any = self.prediction["dec_rnn"]
+        state: State = lstm.zero_state(batch)
         return state
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

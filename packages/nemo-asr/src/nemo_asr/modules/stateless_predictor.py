@@ -80,8 +80,8 @@ class StatelessPredictor(Predictor):
         """Return an output (B, U, D) for each label (B, context_size - 1 + U) that has all of its context."""
         count = labels.shape[1] - self.context_size + 1
         parts = []
-        for age, embed in enumerate(self.prediction["embeds"]):
+        for age in range(self.context_size):
             first = self.context_size - 1 - age
-            parts.append(embed(labels[:, first : first + count]))
+            parts.append(self.prediction["embeds"].get_submodule(str(age))(labels[:, first : first + count]))
         embedded: Tensor = self.prediction["norm"](self.prediction["dropout"](torch.cat(parts, dim=-1)))
         return embedded
