@@ -80,7 +80,10 @@ class ConvSubsampling(Subsampling):
 
 
 class StackingSubsampling(Subsampling):
-    """``factor`` frames side by side, then a linear layer; frames at the end that do not fill a stack are dropped.
+    """``factor`` frames side by side, then a linear layer; a stack that an utterance does not fill ends with zeros.
+
+    (NVIDIA NeMo stacks so too, but counts a stack that is not full or not depending on the padding of the batch; the
+    two agree on an utterance without padding.)
 
     Args:
         feat_in: Features per frame that come in.
@@ -91,7 +94,7 @@ class StackingSubsampling(Subsampling):
     Example:
         >>> x, length = StackingSubsampling(80, 16, factor=4)(torch.randn(2, 10, 80), torch.tensor([10, 8]))
         >>> x.shape, length.tolist()
-        (torch.Size([2, 3, 16]), [2, 2])
+        (torch.Size([2, 3, 16]), [3, 2])
     """
 
     def __init__(self, feat_in: int, feat_out: int, *, factor: int, norm: bool = False) -> None:
@@ -102,11 +105,12 @@ class StackingSubsampling(Subsampling):
 
     def forward(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Return the frames (B, T', D') and their lengths (B,)."""
-        x = F.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
+        inside = torch.arange(x.shape[1], device=x.device) < length.unsqueeze(1)
+        x = F.pad(x * inside.unsqueeze(2), (0, 0, 0, -x.shape[1] % self.factor))
         if self.pre_norm is not None:
             x = self.pre_norm(x)
         stacked = x.reshape(x.shape[0], x.shape[1] // self.factor, -1)
-        return self.proj_out(stacked), torch.div(length, self.factor, rounding_mode="floor")
+        return self.proj_out(stacked), torch.div(length + self.factor - 1, self.factor, rounding_mode="floor")
 
 
 class Reduction(Subsampling):
