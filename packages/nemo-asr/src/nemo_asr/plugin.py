@@ -53,6 +53,25 @@ def nemo_components(registry: Registry) -> None:
         example_sizes={"D": 8},
     )
     registry.module(
+        "asr.SqueezeformerEncoder",
+        "nemo_asr.modules.squeezeformer:SqueezeformerEncoder",
+        aliases=(
+            f"{_NVIDIA_MODULES}.SqueezeformerEncoder",
+            f"{_NVIDIA_MODULES}.squeezeformer_encoder.SqueezeformerEncoder",
+        ),
+        summary="Squeezeformer",
+        example={"feat_in": 8, "n_layers": 3, "d_model": 16, "time_reduce_idx": 1, "dropout": 0.0},
+        example_sizes={"D": 8},
+    )
+    registry.module(
+        "asr.LSTMEncoder",
+        "nemo_asr.modules.lstm_encoder:LSTMEncoder",
+        aliases=(f"{_NVIDIA_MODULES}.RNNEncoder", f"{_NVIDIA_MODULES}.rnn_encoder.RNNEncoder"),
+        summary="LSTMs with projections, in one direction or both",
+        example={"feat_in": 8, "n_layers": 1, "d_model": 16, "proj_size": 8, "dropout": 0.0},
+        example_sizes={"D": 8},
+    )
+    registry.module(
         "asr.CTCDecoder",
         "nemo_asr.modules.ctc_decoder:CTCDecoder",
         aliases=(f"{_NVIDIA_MODULES}.ConvASRDecoder", f"{_NVIDIA_MODULES}.conv_asr.ConvASRDecoder"),

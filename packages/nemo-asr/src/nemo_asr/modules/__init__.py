@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nemo_asr.modules.kaldi_features import KaldiFbank as KaldiFbank
     from nemo_asr.modules.kaldi_features import KaldiMFCC as KaldiMFCC
     from nemo_asr.modules.kaldi_features import KaldiSpectrogram as KaldiSpectrogram
+    from nemo_asr.modules.lstm_encoder import LSTMEncoder as LSTMEncoder
     from nemo_asr.modules.masked_patches import MaskedPatches as MaskedPatches
     from nemo_asr.modules.mel import MelSpectrogram as MelSpectrogram
     from nemo_asr.modules.mfcc import MFCC as MFCC
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nemo_asr.modules.predictor import Predictor as Predictor
     from nemo_asr.modules.speaker_decoder import SpeakerDecoder as SpeakerDecoder
     from nemo_asr.modules.spec_augment import SpecAugment as SpecAugment
+    from nemo_asr.modules.squeezeformer import SqueezeformerEncoder as SqueezeformerEncoder
     from nemo_asr.modules.stateless_predictor import StatelessPredictor as StatelessPredictor
 
 __getattr__, __dir__ = attach(__name__)
