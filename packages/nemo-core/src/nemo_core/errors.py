@@ -21,6 +21,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "DuplicateComponentError",
+    "ExportError",
     "GraphError",
     "NemoError",
     "NeuralTypeError",
@@ -101,6 +102,10 @@ class ArchiveError(NemoError):
 
 class UnsafeArchiveError(ArchiveError):
     """A model archive holds what could run code or write outside its folder; nothing of it was used."""
+
+
+class ExportError(NemoError):
+    """A model does something that the format it shall be written in has no words for."""
 
 
 class DownloadError(NemoError):

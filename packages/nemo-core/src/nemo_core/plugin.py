@@ -7,7 +7,7 @@ from nemo_core.plugins import Registry, hookimpl
 
 @hookimpl
 def nemo_components(registry: Registry) -> None:
-    """Register the commands, optimisers and schedulers of the framework."""
+    """Register the commands, formats, optimisers and schedulers of the framework."""
     registry.command(
         "doctor", "nemo_core.cli.doctor:doctor", summary="Show versions, devices, plugins and what is missing"
     )
@@ -17,6 +17,12 @@ def nemo_components(registry: Registry) -> None:
     registry.command("train", "nemo_core.cli.train:train", summary="Train or fine-tune a model from a recipe")
     registry.command("archive", "nemo_core.cli.archive:app", summary="Show and verify model archives")
     registry.command("models", "nemo_core.cli.models:app", summary="List, show and fetch pretrained models")
+    registry.command("export", "nemo_core.cli.export:export", summary="Write a model in a format of others")
+    registry.exporter(
+        "nvidia-nemo",
+        "nemo_core.models.nvidia_export:export_nvidia",
+        summary="Archive (.nemo) that NVIDIA NeMo 2.7 restores",
+    )
     registry.module(
         "NeuralGraph",
         "nemo_core.graph.graph:NeuralGraph",

@@ -56,6 +56,7 @@ def nemo_components(registry):
     registry.model("demo.Small", "archive_support:Small")
     registry.module("demo.Part", "archive_support:Part")
     registry.tokenizer("demo.Vocabulary", "archive_support:Vocabulary")
+    registry.exporter("demo-names", "archive_support:write_names", summary="Names of weights")
     registry.pretrained("demo.tiny", location={location!r}, summary="A demo", license="MIT", languages=("en", "de-CH"))
 """
 

@@ -33,7 +33,17 @@ from nemo_core.errors import ArchiveError
 from nemo_core.models import safe_yaml
 from nemo_core.models.safe_tar import Limits, Member, SafeTar, sha256
 
-__all__ = ["ARTIFACTS", "CONFIG", "MANIFEST", "WEIGHTS", "Archive", "Manifest", "replace_file", "write_archive"]
+__all__ = [
+    "ARTIFACTS",
+    "CONFIG",
+    "MANIFEST",
+    "WEIGHTS",
+    "Archive",
+    "Manifest",
+    "replace_file",
+    "write_archive",
+    "write_tar",
+]
 
 MANIFEST = "manifest.json"
 CONFIG = "model_config.yaml"
@@ -326,10 +336,18 @@ def write_archive(
             members={name: _measured(content) for name, content in contents.items()},
             tied_weights=dict(tied),
         )
-        with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-            for name, content in {MANIFEST: manifest.to_json(), **contents}.items():
-                _add(tar, name, content)
+        write_tar(temporary, {MANIFEST: manifest.to_json(), **contents})
     return Path(path)
+
+
+def write_tar(path: Path, contents: Mapping[str, bytes | Path]) -> None:
+    """Write a tar file of ``contents``, by name, in their order; equal contents give equal bytes."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in contents.items():
+            entry = tarfile.TarInfo(name)  # time 0, owner 0, mode 0644: nothing that differs from machine to machine
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+                entry.size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                tar.addfile(entry, file)
 
 
 @contextlib.contextmanager
@@ -378,13 +396,6 @@ def _measured(content: bytes | Path) -> dict[str, Any]:
         return {"size": len(content), "sha256": sha256(content)}
     with content.open("rb") as file:
         return {"size": content.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes | Path) -> None:
-    entry = tarfile.TarInfo(name)  # time 0, owner 0, mode 0644: nothing that differs from machine to machine
-    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
-        entry.size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        tar.addfile(entry, file)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -40,6 +40,10 @@ class Model(pl.LightningModule, Configured):
       this model (``nemo:`` references in it are paths already; ``artifacts`` has all files by member name), and
     - ``nvidia_weights(state_dict) -> state_dict``, any kind of method: NVIDIA's names of weights to this model's.
 
+    To be written as one (``nemo export --format nvidia-nemo``), it defines
+
+    - ``to_nvidia() -> NvidiaModel``, the way back; see :class:`~nemo_core.models.nvidia_export.NvidiaModel`.
+
     Attributes:
         optim: Optimiser settings of the present run; set by the training glue, never archived.
         optimizer_factory: Builds what Lightning's ``configure_optimizers`` returns; set by the training glue.

@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from nemo_core.config.configured import Configured
-from nemo_core.models import Model
+from nemo_core.errors import ExportError
+from nemo_core.models import Model, NvidiaModel
+from nemo_core.models.nvidia_export import reference
 
 
 class Vocabulary(Configured):
@@ -75,9 +77,27 @@ class FromNvidia(Model):
     @classmethod
     def from_nvidia(cls, config, artifacts):
         file = config["tokenizer"]["path"]
-        assert file == str(artifacts["0123_vocab.txt"])
+        assert file in map(str, artifacts.values())
         vocabulary = {"_target_": "demo.Vocabulary", "path": file}
         return {"size": config["size"], "rate": config["copied"], "vocabulary": vocabulary}
 
     def nvidia_weights(self, state):
         return {name.removeprefix("theirs."): value for name, value in state.items()}
+
+    def to_nvidia(self):
+        if self.rate > 16000:
+            raise ExportError(f"rate={self.rate} is more than NVIDIA NeMo can do", hint="--set rate=16000")
+        files = {}
+        path = reference("vocab.txt", self.vocabulary.content, files)
+        return NvidiaModel(
+            "nemo.collections.asr.models.DemoModel",
+            {"size": self.w0.numel(), "copied": self.rate, "tokenizer": {"path": path}},
+            {"theirs.w0": self.w0},
+            files,
+        )
+
+
+def write_names(model, path, *, overwrite=False):
+    """A format of a plugin's own: the names of the weights."""
+    path.write_text("\n".join(model.state_dict()))
+    return path
