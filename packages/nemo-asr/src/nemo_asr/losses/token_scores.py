@@ -11,9 +11,10 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["token_scores"]
 
-# Elements of a block of logits. On a CPU a block stays near the cores between the passes over it; on other devices it
-# bounds the temporary memory.
-_CPU_BLOCK, _DEVICE_BLOCK = 1 << 20, 1 << 26
+# Elements of a block of logits. On a CPU a block stays near the cores between the passes over it, and is yet so large
+# that waiting for the slowest thread, once for each pass, costs little where other processes want the cores, too. On
+# other devices it bounds the temporary memory.
+_CPU_BLOCK, _DEVICE_BLOCK = 1 << 22, 1 << 26
 
 
 def token_scores(
@@ -73,9 +74,13 @@ class _TokenScores(torch.autograd.Function):
         else:
             mass = -grad_scores.sum(-1, keepdim=True)
             for b, t, u in _blocks(logits, ctx.frames, ctx.steps):
-                block = logits[b, t, u, :size].softmax(-1, dtype=mass.dtype).mul_(mass[b, t, u])
+                part = grad[b, t, u, :size]
+                in_place = part.is_contiguous() and part.dtype == mass.dtype
+                out = part if in_place else None
+                block = torch.softmax(logits[b, t, u, :size], -1, dtype=mass.dtype, out=out).mul_(mass[b, t, u])
                 block.scatter_add_(-1, tokens[b, u].expand(len(block), -1, -1), grad_scores[b, t, u])
-                grad[b, t, u, :size] = block
+                if not in_place:
+                    part.copy_(block)
         grad[..., size:] = 0 if grad_rest is None else grad_rest
         for each, n_frames, n_steps in zip(grad, ctx.frames, ctx.steps, strict=True):
             each[n_frames:] = 0
