@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from nemo_asr.data.batch import SpeechBatch
-from nemo_asr.decoding.ctc_greedy import TokenPath, ctc_greedy_search
-from nemo_asr.decoding.hypothesis import Alignment, Hypothesis, Span
+from nemo_asr.decoding.ctc_greedy import ctc_greedy_search
+from nemo_asr.decoding.hypothesis import Hypothesis
 from nemo_asr.losses.ctc import CTCLoss
 from nemo_asr.models.recognizer import SpeechRecognizer
 from nemo_asr.modules.ctc_decoder import CTCDecoder
@@ -20,6 +20,9 @@ from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_asr.tokenizers.base import Tokenizer
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nemo_core.models import NvidiaModel
 
 __all__ = ["CTCModel"]
 
@@ -120,24 +123,7 @@ class CTCModel(SpeechRecognizer):
 
     def _hypotheses(self, samples: Tensor, log_probs: Tensor, frames: Tensor, timestamps: bool) -> list[Hypothesis]:
         paths = ctc_greedy_search(log_probs, frames, self.decoder.blank)
-        durations = (samples / self.sample_rate).tolist()
-        return [self._hypothesis(*each, timestamps) for each in zip(paths, durations, strict=True)]
-
-    def _hypothesis(self, path: TokenPath, duration: float, timestamps: bool) -> Hypothesis:
-        text = self.tokenizer.decode(path.tokens)
-        alignment = self._align(path, duration) if timestamps else None
-        return Hypothesis(text, path.score, path.tokens, duration, alignment)
-
-    def _align(self, path: TokenPath, duration: float) -> Alignment:
-        stride = self.frame_stride
-        spans = zip(self.tokenizer.pieces(path.tokens), path.starts, path.ends, strict=True)
-        # The last frame reaches past the end of the audio where that is no multiple of the stride.
-        return Alignment(
-            tuple(
-                Span(piece, round(start * stride, 4), round(min(end * stride, duration), 4))
-                for piece, start, end in spans
-            )
-        )
+        return self.hypotheses(paths, samples, self.frame_stride, timestamps)
 
     @classmethod
     def from_nvidia(cls, config: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, Any]:
@@ -151,3 +137,9 @@ class CTCModel(SpeechRecognizer):
         from nemo_asr.models.nvidia import ctc_weights
 
         return ctc_weights(state, self.state_dict().keys())
+
+    def to_nvidia(self) -> NvidiaModel:
+        """Return this model in NVIDIA's words."""
+        from nemo_asr.export.nvidia_ctc import ctc_model
+
+        return ctc_model(self)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from nemo_asr.data.batch import SpeechBatch
+from nemo_asr.decoding.align import align
+from nemo_asr.decoding.ctc_greedy import TokenPath
 from nemo_asr.decoding.hypothesis import Hypothesis
 from nemo_asr.models.scores import TextScores
 from nemo_asr.models.speech_model import SpeechModel
@@ -51,6 +54,24 @@ class SpeechRecognizer(SpeechModel[TextScores]):
     def loss_and_hypotheses(self, batch: SpeechBatch) -> tuple[Tensor, list[Hypothesis]]:
         """Return both for evaluation; a subclass that can encode once for the two overrides this."""
         return self.loss_on(batch), self.recognize(batch.audio, batch.length)
+
+    def hypotheses(
+        self, paths: Sequence[TokenPath], samples: Tensor, stride: float, timestamps: bool
+    ) -> list[Hypothesis]:
+        """Return what decoding has found as text.
+
+        Args:
+            paths: The tokens of each utterance, and their frames.
+            samples: Samples of each utterance (B,).
+            stride: Seconds from one frame to the next.
+            timestamps: Whether hypotheses say when tokens are said.
+        """
+        found = []
+        for path, duration in zip(paths, (samples / self.sample_rate).tolist(), strict=True):
+            text = self.tokenizer.decode(path.tokens)
+            times = align(path, self.tokenizer.pieces(path.tokens), stride, duration) if timestamps else None
+            found.append(Hypothesis(text, path.score, path.tokens, duration, times))
+        return found
 
     def encode_texts(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
         """Return the tokens (B, U) of a batch's texts, padded with zeros, and their lengths (B,).
