@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nemo_asr.modules.conformer_layer import ConformerConvolution, ConformerLayer
+from nemo_asr.modules.dropout import Dropout
 from nemo_asr.modules.encoder import AcousticEncoder
 from nemo_asr.modules.local_attention import LocalAttention
 from nemo_asr.modules.relative_attention import (
@@ -149,8 +150,8 @@ class ConformerEncoder(AcousticEncoder):
             channels=subsampling_conv_channels if subsampling_conv_channels > 0 else d_model,
             causal=causal_downsampling,
         )
-        self.dropout = nn.Dropout(dropout_pre_encoder)
-        self.dropout_emb = nn.Dropout(dropout_emb)
+        self.dropout = Dropout(dropout_pre_encoder)
+        self.dropout_emb = Dropout(dropout_emb)
 
         tied = None if untie_biases else RelativeAttention.new_biases(d_model, n_heads)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nemo_asr.modules.dropout import Dropout
 from nemo_asr.modules.relative_attention import MultiHeadAttention
 from nemo_core.errors import ConfigError
 
@@ -26,7 +27,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(d_model, d_ff, bias=use_bias)
         self.linear2 = nn.Linear(d_ff, d_model, bias=use_bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the transformed frames (B, T, D)."""
@@ -132,14 +133,14 @@ class ConformerLayer(nn.Module):
         self.norm_feed_forward2 = nn.LayerNorm(d_model)
         self.feed_forward2 = FeedForward(d_model, d_ff, dropout, use_bias)
         self.norm_out = nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor, inside: Tensor, positions: Tensor) -> Tensor:
         """Return the layer's output (B, T, D) for frames ``x`` (B, T, D)."""
-        x = x + 0.5 * self.dropout(self.feed_forward1(self.norm_feed_forward1(x)))
+        x = x.add(self.dropout(self.feed_forward1(self.norm_feed_forward1(x))), alpha=0.5)
         x = x + self.dropout(self.self_attn(self.norm_self_att(x), mask, inside, positions))
         x = x + self.dropout(self.conv(self.norm_conv(x), inside))
-        x = x + 0.5 * self.dropout(self.feed_forward2(self.norm_feed_forward2(x)))
+        x = x.add(self.dropout(self.feed_forward2(self.norm_feed_forward2(x))), alpha=0.5)
         return self.norm_out(x)
 
 
