@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,11 +15,19 @@ __all__ = ["Skipped", "SpeechBatch", "Utterance", "collate_speech", "pad_audio"]
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One item of a speech data set: ``audio`` (T,) float32, what is said in it, and a name for messages."""
+    """One item of a speech data set.
+
+    Attributes:
+        audio: Samples (T,), float32.
+        text: What is said.
+        name: Where it comes from, for messages.
+        fields: What else is known of it, by name, such as ``lang``, or what a prompt says.
+    """
 
     audio: np.ndarray
     text: str
     name: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,12 @@ class SpeechBatch(NamedTuple):
     """Where each utterance comes from."""
     skipped: int = 0
     """Items that were left out because they are damaged."""
+    fields: Sequence[Mapping[str, Any]] = ()
+    """What else is known of each utterance; empty where nothing is known of any."""
+
+    def known(self) -> Sequence[Mapping[str, Any]]:
+        """Return what else is known of each utterance."""
+        return self.fields or [{} for _ in self.texts]
 
 
 def pad_audio(items: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -74,4 +88,5 @@ def collate_speech(items: Sequence[Utterance | Skipped]) -> SpeechBatch:
     audio, length = pad_audio([item.audio for item in good])
     texts = [item.text for item in good]
     names = [item.name for item in good]
-    return SpeechBatch(audio, length, texts, names, skipped=len(items) - len(good))
+    fields = [dict(item.fields) for item in good] if any(item.fields for item in good) else []
+    return SpeechBatch(audio, length, texts, names, skipped=len(items) - len(good), fields=fields)

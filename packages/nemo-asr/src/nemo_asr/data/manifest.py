@@ -45,6 +45,11 @@ class ManifestEntry:
     extra: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All fields that say how the utterance is to be understood: the language, and those that have no attribute."""
+        return {**({} if self.lang is None else {"lang": self.lang}), **self.extra}
+
 
 class Manifest(Sequence[ManifestEntry]):
     """The entries of one or more manifests, read from disk when they are asked for.

@@ -100,7 +100,7 @@ class SpeechDataset(Configured):
             )
         except DataError as error:
             raise DataError(f"{entry.where}: {error.message}", hint=error.hint) from error
-        return Utterance(audio, entry.text, entry.where)
+        return Utterance(audio, entry.text, entry.where, entry.fields)
 
     def _duration(self, line: int) -> float:
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Source:
         span: How much to read, seconds; None for all.
         text: What is said, where a manifest says so.
         error: What is wrong with it, where that is known already.
+        fields: What else a manifest says of it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Source:
     span: float | None = None
     text: str | None = None
     error: DataError | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     def duration(self) -> float:
         """Return seconds, without decoding; 0 where that cannot be told."""
@@ -96,7 +98,9 @@ def _expand(item: Any, place: int, sample_rate: int | None) -> Iterator[Source]:
     if isinstance(item, Source):
         yield item
     elif isinstance(item, ManifestEntry):
-        yield Source(str(item.audio), item.audio, offset=item.offset, span=item.duration, text=item.text)
+        yield Source(
+            str(item.audio), item.audio, offset=item.offset, span=item.duration, text=item.text, fields=item.fields
+        )
     elif isinstance(item, Manifest):
         yield from _lines(item)
     elif isinstance(item, (str, os.PathLike)):
