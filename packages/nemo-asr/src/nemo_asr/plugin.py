@@ -234,6 +234,28 @@ def nemo_components(registry: Registry) -> None:
         ),
         summary="Encoder and CTC decoder over characters or subwords",
     )
+    registry.model(
+        "asr.TransducerModel",
+        "nemo_asr.models.transducer:TransducerModel",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecRNNTModel",
+            f"{_NVIDIA_MODELS}.rnnt_models.EncDecRNNTModel",
+            f"{_NVIDIA_MODELS}.EncDecRNNTBPEModel",
+            f"{_NVIDIA_MODELS}.rnnt_bpe_models.EncDecRNNTBPEModel",
+        ),
+        summary="Encoder and transducer over characters or subwords: RNN-T, TDT, multi-blank, HAT",
+    )
+    registry.model(
+        "asr.HybridModel",
+        "nemo_asr.models.hybrid:HybridModel",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecHybridRNNTCTCModel",
+            f"{_NVIDIA_MODELS}.hybrid_rnnt_ctc_models.EncDecHybridRNNTCTCModel",
+            f"{_NVIDIA_MODELS}.EncDecHybridRNNTCTCBPEModel",
+            f"{_NVIDIA_MODELS}.hybrid_rnnt_ctc_bpe_models.EncDecHybridRNNTCTCBPEModel",
+        ),
+        summary="Encoder with a transducer and a CTC decoder",
+    )
     registry.tokenizer("asr.CharTokenizer", "nemo_asr.tokenizers.char:CharTokenizer", summary="Characters as tokens")
     registry.tokenizer(
         "asr.SentencePieceTokenizer",
