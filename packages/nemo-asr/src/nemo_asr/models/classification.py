@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +16,9 @@ from nemo_asr.modules.encoder import AcousticEncoder
 from nemo_asr.modules.front_end import FrontEnd
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_core import types as nt
+
+if TYPE_CHECKING:
+    from nemo_core.models import NvidiaModel
 
 __all__ = ["ClassificationModel"]
 
@@ -107,3 +110,9 @@ class ClassificationModel(AudioClassifier):
         from nemo_asr.models.nvidia_classifiers import classifier_weights
 
         return classifier_weights(state, self.state_dict().keys())
+
+    def to_nvidia(self) -> NvidiaModel:
+        """Return this model in NVIDIA's words."""
+        from nemo_asr.export.nvidia_classifiers import classification_model
+
+        return classification_model(self)

@@ -9,7 +9,23 @@ from torch import Tensor
 
 from nemo_core.errors import ArchiveError
 
-__all__ = ["acoustic_config", "ctc_config", "ctc_weights", "nemo_version", "preprocessor_config", "tokenizer_config"]
+__all__ = [
+    "ONLY_OURS",
+    "acoustic_config",
+    "ctc_config",
+    "ctc_weights",
+    "nemo_version",
+    "preprocessor_config",
+    "tokenizer_config",
+]
+
+#: By registry name: settings that NVIDIA NeMo does not have, each with the value by which we do what NeMo does.
+ONLY_OURS: Mapping[str, Mapping[str, Any]] = {
+    "asr.MelSpectrogram": {"feature_version": 2},
+    "asr.ConvASREncoder": {"norm_eps": 1e-3, "norm_momentum": 0.1},
+    "asr.ConvClassifier": {"pool_padding": True},
+    "asr.ClassificationModel": {"crop_or_pad": None, "label_smoothing": 0.0},
+}
 
 # Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.
 _IGNORED = {

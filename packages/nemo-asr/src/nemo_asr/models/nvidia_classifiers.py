@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nemo_asr.models.nvidia import acoustic_config, ctc_weights, nemo_version
+from nemo_asr.models.nvidia import ONLY_OURS, acoustic_config, ctc_weights, nemo_version
 from nemo_core.errors import ArchiveError
 
 __all__ = ["classification_config", "classifier_weights", "speaker_config"]
@@ -28,7 +28,7 @@ def classification_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "_target_": "asr.ClassificationModel",
         **acoustic_config(config),
         # NeMo pools padding too, and its models have learnt so.
-        "decoder": {**decoder, "num_classes": len(labels), "pool_padding": True},
+        "decoder": {**decoder, "num_classes": len(labels), **ONLY_OURS["asr.ConvClassifier"]},
         "labels": labels,
     }
     crop = config.get("crop_or_pad_augment")

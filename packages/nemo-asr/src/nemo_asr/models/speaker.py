@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from nemo_asr.modules.speaker_decoder import SpeakerDecoder
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from nemo_core.models import NvidiaModel
 
 __all__ = ["SpeakerModel"]
 
@@ -169,3 +172,9 @@ class SpeakerModel(AudioClassifier):
         from nemo_asr.models.nvidia_classifiers import classifier_weights
 
         return classifier_weights(state, self.state_dict().keys())
+
+    def to_nvidia(self) -> NvidiaModel:
+        """Return this model in NVIDIA's words."""
+        from nemo_asr.export.nvidia_classifiers import speaker_model
+
+        return speaker_model(self)

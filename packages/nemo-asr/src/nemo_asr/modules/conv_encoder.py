@@ -14,7 +14,7 @@ from nemo_asr.modules.jasper import JasperBlock
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
 
-__all__ = ["ConvASREncoder"]
+__all__ = ["ConvASREncoder", "written_out"]
 
 # What a block may say beside its filters and kernel, and what holds where it does not.
 _BLOCK_DEFAULTS: dict[str, Any] = {
@@ -113,6 +113,22 @@ class ConvASREncoder(AcousticEncoder):
             earlier.append(features)
             features, length = block(features, length, wanted)
         return features, length
+
+
+def written_out(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a block as NVIDIA NeMo wants it: nothing left to defaults, and lists of one.
+
+    Example:
+        >>> block = written_out({"filters": 8, "kernel": 3})
+        >>> block["kernel"], block["stride"], block["repeat"], block["residual"]
+        ([3], [1], 1, True)
+    """
+    settings = {**_BLOCK_DEFAULTS, **block}
+    if settings["residual_mode"] is None:
+        del settings["residual_mode"]  # that of the block before
+    for key in ("kernel", "stride", "dilation"):
+        settings[key] = [_single(settings[key], key)]
+    return settings
 
 
 def _dense_branches(block: nn.Module) -> int:

@@ -1,0 +1,1 @@
+"""Speech models in the words of other frameworks."""

@@ -1,0 +1,205 @@
+"""Models in NVIDIA's words. That NVIDIA NeMo itself reads them is tested in integration-tests/nvidia."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import nemo_asr
+from nemo_asr.losses import AngularSoftmaxLoss
+from nemo_asr.models import ClassificationModel, CTCModel, SpeakerModel
+from nemo_asr.modules import (
+    MFCC,
+    ConformerEncoder,
+    ConvASREncoder,
+    ConvClassifier,
+    CropOrPad,
+    CTCDecoder,
+    KaldiFbank,
+    MelSpectrogram,
+    SpeakerDecoder,
+)
+from nemo_asr.tokenizers import CharTokenizer, SentencePieceTokenizer, train_sentence_piece
+from nemo_core.errors import ExportError
+from nemo_core.models import Archive, export
+from nemo_core.models.weights import read_checkpoint
+
+BLOCKS = [{"filters": 12, "kernel": 11, "stride": 2, "se": True}, {"filters": 12, "kernel": [5], "separable": True}]
+AUDIO, LENGTH = torch.randn(2, 8000), torch.tensor([8000, 5000])
+
+
+def ctc(encoder=None, tokenizer=None, preprocessor=None):
+    torch.manual_seed(0)
+    tokenizer = tokenizer or CharTokenizer(" abc", unknown="skip")
+    encoder = encoder or ConvASREncoder(BLOCKS, feat_in=20)
+    return CTCModel(
+        preprocessor or MelSpectrogram(8000, features=20),
+        encoder,
+        CTCDecoder(encoder.feat_out, vocabulary=len(tokenizer)),
+        tokenizer,
+    ).eval()
+
+
+def classifier(preprocessor=None, pool_padding=True, **options):
+    torch.manual_seed(0)
+    return ClassificationModel(
+        preprocessor or MFCC(8000, n_mels=20, n_mfcc=20),
+        ConvASREncoder(BLOCKS, feat_in=20),
+        ConvClassifier(12, 2, pool_padding=pool_padding),
+        ["yes", "no"],
+        **options,
+    ).eval()
+
+
+def speaker(**options):
+    torch.manual_seed(0)
+    decoder = SpeakerDecoder(12, 3, **{"emb_sizes": 8, "angular": "loss" in options, **options.pop("decoder", {})})
+    return SpeakerModel(
+        MelSpectrogram(8000, features=20), ConvASREncoder(BLOCKS, feat_in=20), decoder, ["x", "y", "z"], **options
+    ).eval()
+
+
+def subwords(tmp_path):
+    path = tmp_path / "any.model"
+    path.write_bytes(train_sentence_piece(["one two", "two three"], vocab_size=14))
+    return SentencePieceTokenizer(path)
+
+
+def conformer(**options):
+    return ConformerEncoder(20, n_layers=2, d_model=16, n_heads=2, conv_kernel_size=9, **options)
+
+
+def written(path):
+    with Archive(path) as archive:
+        return {k: v.clone() for k, v in read_checkpoint(archive.view(archive.weights), "here").items()}
+
+
+def outputs(model):
+    with torch.no_grad():
+        found = model(audio=AUDIO, length=LENGTH)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def assert_alike(model, again):
+    assert type(again) is type(model)
+    state = again.state_dict()
+    assert all(torch.equal(state.pop(name), weight) for name, weight in model.state_dict().items())
+    assert not state
+    for ours, theirs in zip(outputs(model), outputs(again), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "citrinet_ctc_bpe",
+        "conformer_ctc_bpe",
+        "fastconformer_ctc_bpe",
+        "fastconformer_ctc_bpe_streaming",
+        "matchboxnet_3x1x64",
+        "quartznet_ctc",
+        "titanet_small",
+    ],
+)
+def test_what_came_from_nvidia_goes_back(nvidia, tmp_path, name):
+    original = nvidia / name / f"{name}.nemo"
+    model = nemo_asr.restore(original)
+    path = export(model, tmp_path / "back.nemo", "nvidia-nemo")
+    before, after = written(original), written(path)
+    assert before.keys() == after.keys()
+    for key, weight in before.items():
+        if key.startswith("preprocessor."):
+            torch.testing.assert_close(after[key], weight, rtol=1e-5, atol=1e-7)  # computed in another order
+        else:
+            assert torch.equal(after[key], weight)
+            assert after[key].dtype == weight.dtype
+    with Archive(original) as old, Archive(path) as new:
+        assert old.target == new.target
+        theirs, ours = (archive.config["encoder"] for archive in (old, new))
+        assert {key: ours[key] for key in theirs if key in ours and key != "jasper"}.items() <= theirs.items()
+    again = nemo_asr.restore(path)
+    assert_alike(model, again)
+    if isinstance(model, CTCModel):
+        assert again.tokenizer.vocabulary == model.tokenizer.vocabulary
+    else:
+        assert again.labels == model.labels
+
+
+MODELS = {
+    "conv": lambda: ctc(),
+    "bare": lambda: ctc(ConvASREncoder([{**BLOCKS[0], "residual_mode": "max"}, *BLOCKS[1:]], 20, conv_mask=False)),
+    "tied": lambda: ctc(conformer(untie_biases=False, subsampling="dw_striding", subsampling_factor=8)),
+    "absolute": lambda: ctc(conformer(self_attention_model="abs_pos", subsampling="stacking_norm")),
+    "local": lambda: ctc(conformer(self_attention_model="rel_pos_local_attn", att_context_size=[8, 8])),
+    "features": lambda: ctc(preprocessor=MelSpectrogram(8000, features=20, window=None, normalize="NA", pad_to=0)),
+    "mfcc": lambda: classifier(),
+    "mel": lambda: classifier(MelSpectrogram(8000, features=20)),
+    "speaker": lambda: speaker(),
+    "layers": lambda: speaker(decoder={"pool_mode": "attention", "emb_sizes": [8, 4]}),
+    "angular": lambda: speaker(loss=AngularSoftmaxLoss(30, 0.2), decoder={"normalize_classes": False}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_ours_comes_back_the_same(name, tmp_path):
+    model = MODELS[name]()
+    again = nemo_asr.restore(export(model, tmp_path / "theirs.nemo", "nvidia-nemo"))
+    assert_alike(model, again)
+
+
+def test_subwords_go_with_the_model(tmp_path):
+    model = ctc(tokenizer=subwords(tmp_path))
+    path = export(model, tmp_path / "theirs.nemo", "nvidia-nemo")
+    again = nemo_asr.restore(path)
+    assert again.tokenizer.artifacts() == model.tokenizer.artifacts()
+    with Archive(path) as archive:
+        assert archive.target.endswith("EncDecCTCModelBPE")
+        assert sorted(name.partition("_")[2] for name in archive.artifacts) == [
+            "tokenizer.model",
+            "tokenizer.vocab",
+            "vocab.txt",
+        ]
+        assert archive.config["decoder"]["vocabulary"] == model.tokenizer.vocabulary
+
+
+def test_normalised_weights_of_speakers_are_written_normalised(tmp_path):
+    model = speaker(loss=AngularSoftmaxLoss(30, 0.2))
+    again = nemo_asr.restore(export(model, tmp_path / "theirs.nemo", "nvidia-nemo"))
+    assert not again.decoder.normalize_classes
+    assert (again.loss.scale, again.loss.margin) == (30, 0.2)
+    for ours, theirs in zip(outputs(model), outputs(again), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+REFUSED = {
+    "preprocessor.feature_version=1": lambda: ctc(preprocessor=MelSpectrogram(8000, features=20, feature_version=1)),
+    "encoder.norm_eps=1e-05": lambda: ctc(ConvASREncoder(BLOCKS, 20, norm_eps=1e-5)),
+    "preprocessor: KaldiFbank": lambda: classifier(KaldiFbank(8000, num_mel_bins=20)),
+    "decoder.pool_padding=False": lambda: classifier(pool_padding=False),
+    "label_smoothing=0.1": lambda: classifier(label_smoothing=0.1),
+    "crop_or_pad=": lambda: classifier(crop_or_pad=CropOrPad(30)),
+}
+
+
+@pytest.mark.parametrize("setting", REFUSED)
+def test_what_nvidia_nemo_cannot_do_is_named(setting, tmp_path):
+    with pytest.raises(ExportError, match=setting):
+        export(REFUSED[setting](), tmp_path / "theirs.nemo", "nvidia-nemo")
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_that_are_refused_can_be_changed(tmp_path):
+    path = classifier(pool_padding=False).save(tmp_path / "ours.nemo")
+    with pytest.raises(ExportError) as refusal:
+        export(nemo_asr.restore(path), tmp_path / "theirs.nemo", "nvidia-nemo")
+    assert "--set decoder.pool_padding=true" in refusal.value.hint
+    changed = nemo_asr.restore(path, override_config=["decoder.pool_padding=true"])
+    assert nemo_asr.restore(export(changed, tmp_path / "theirs.nemo", "nvidia-nemo")).decoder.pool_padding
+
+
+def test_a_class_of_someone_elses_has_no_counterpart(tmp_path):
+    class Mine(ConvASREncoder):
+        pass
+
+    with pytest.raises(ExportError, match=r"encoder: .*Mine has no counterpart"):
+        export(ctc(Mine(BLOCKS, feat_in=20)), tmp_path / "theirs.nemo", "nvidia-nemo")
