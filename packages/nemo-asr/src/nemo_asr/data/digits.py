@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -100,6 +100,12 @@ class ConnectedDigits(Configured):
         audio += level * rng.standard_normal(len(audio), dtype=np.float32)
         return Utterance(audio, text, self._name(index))
 
+    def texts(self) -> Iterator[str]:
+        """Yield the text of every string, for a tokenizer to learn from."""
+        for index in range(self.size):
+            _, digits = self._draw(index, np.random.default_rng((self.seed, index)))
+            yield _spell(digits)
+
     @property
     def lengths(self) -> np.ndarray:
         """Expected seconds of every string (N,)."""
@@ -130,17 +136,21 @@ class ConnectedDigits(Configured):
     def _speakers(self) -> list[str]:
         return sorted({speaker for speaker, _ in self._recordings})
 
-    def _compose(self, index: int, rng: np.random.Generator, gain: tuple[float, float]) -> tuple[np.ndarray, str]:
+    def _draw(self, index: int, rng: np.random.Generator) -> tuple[str, list[int]]:
+        """Return who says what."""
         count = self.min_digits + index % (self.max_digits - self.min_digits + 1)
         speaker = self._speakers[rng.integers(len(self._speakers))]
-        digits = rng.integers(0, len(DIGITS), count)
-        gaps = rng.uniform(*self.gap, count + 1)
-        levels = 10 ** (rng.uniform(*gain, count) / 20)
+        return speaker, rng.integers(0, len(DIGITS), count).tolist()
+
+    def _compose(self, index: int, rng: np.random.Generator, gain: tuple[float, float]) -> tuple[np.ndarray, str]:
+        speaker, digits = self._draw(index, rng)
+        gaps = rng.uniform(*self.gap, len(digits) + 1)
+        levels = 10 ** (rng.uniform(*gain, len(digits)) / 20)
         pieces = [_silence(gaps[0])]
-        for digit, level, gap in zip(digits.tolist(), levels, gaps[1:], strict=True):
+        for digit, level, gap in zip(digits, levels, gaps[1:], strict=True):
             takes = self._recordings[speaker, digit]
             pieces += [takes[rng.integers(len(takes))] * np.float32(level), _silence(gap)]
-        return np.concatenate(pieces), " ".join(DIGITS[digit] for digit in digits)
+        return np.concatenate(pieces), _spell(digits)
 
     def _name(self, index: int) -> str:
         return f"{self.split} digits {index}"
@@ -154,6 +164,10 @@ def _range(name: str, given: Sequence[float], least: float = -math.inf) -> tuple
     if len(given) != 2 or not least <= given[0] <= given[1]:
         raise ConfigError(f"digits: {name} {list(given)} is not a range", hint="give the lowest and the highest value")
     return float(given[0]), float(given[1])
+
+
+def _spell(digits: Sequence[int]) -> str:
+    return " ".join(DIGITS[digit] for digit in digits)
 
 
 def _silence(seconds: float) -> np.ndarray:

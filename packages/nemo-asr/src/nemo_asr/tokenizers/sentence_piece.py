@@ -29,7 +29,7 @@ class SentencePieceTokenizer(Configured):
 
     Args:
         model_path: The SentencePiece model. Where it is given, nothing is learned.
-        texts: Manifests whose texts the model is learned from.
+        texts: Manifests whose texts the model is learned from, or a data set with ``texts()``.
         vocab_size: Number of tokens to learn, ``<unk>`` included; of a model that is read, how many it must have.
         kind: What to learn: ``bpe`` or ``unigram``.
 
@@ -51,7 +51,7 @@ class SentencePieceTokenizer(Configured):
         self,
         model_path: str | Path | None = None,
         *,
-        texts: str | Path | Sequence[str | Path] | None = None,
+        texts: Any = None,
         vocab_size: int | None = None,
         kind: Literal["bpe", "unigram"] = "bpe",
     ) -> None:
@@ -212,13 +212,16 @@ def _load(content: bytes, where: str) -> Any:
     return processor
 
 
-def _texts(manifests: str | Path | Sequence[str | Path]) -> Iterator[str]:
+def _texts(source: Any) -> Iterator[str]:
     from nemo_asr.data.manifest import Manifest
 
-    given = [manifests] if isinstance(manifests, (str, Path)) else manifests
+    if callable(getattr(source, "texts", None)):
+        yield from source.texts()
+        return
+    given = [source] if isinstance(source, (str, Path)) else source
     if not isinstance(given, Sequence) or not all(isinstance(path, (str, Path)) for path in given):
         raise DataError(
-            "tokenizer: texts are not manifests, so no tokens can be learned from them",
+            "tokenizer: texts are neither manifests nor a data set with texts(): no tokens can be learned from them",
             hint="give tokenizer.texts the manifests, or tokenizer.model_path a SentencePiece model",
         )
     for entry in Manifest(given, require_text=True):
