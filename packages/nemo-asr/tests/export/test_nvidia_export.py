@@ -6,8 +6,15 @@ import pytest
 import torch
 
 import nemo_asr
-from nemo_asr.losses import AngularSoftmaxLoss
-from nemo_asr.models import ClassificationModel, CTCModel, SpeakerModel
+from nemo_asr.losses import AngularSoftmaxLoss, MultiblankRNNTLoss, RNNTLoss, TDTLoss
+from nemo_asr.models import (
+    ClassificationModel,
+    CTCModel,
+    HybridModel,
+    SpeakerModel,
+    SpeechRecognizer,
+    TransducerModel,
+)
 from nemo_asr.modules import (
     MFCC,
     ConformerEncoder,
@@ -15,9 +22,13 @@ from nemo_asr.modules import (
     ConvClassifier,
     CropOrPad,
     CTCDecoder,
+    HATJoint,
     KaldiFbank,
+    LSTMPredictor,
     MelSpectrogram,
+    RNNTJoint,
     SpeakerDecoder,
+    StatelessPredictor,
 )
 from nemo_asr.tokenizers import CharTokenizer, SentencePieceTokenizer, train_sentence_piece
 from nemo_core.errors import ExportError
@@ -59,6 +70,23 @@ def speaker(**options):
     ).eval()
 
 
+def transducer(loss, predictor=None, joint=RNNTJoint, extra=0, kind=TransducerModel, **options):
+    torch.manual_seed(0)
+    return kind(
+        preprocessor=MelSpectrogram(8000, features=20),
+        encoder=ConvASREncoder(BLOCKS, feat_in=20),
+        predictor=predictor or LSTMPredictor({"pred_hidden": 8, "dropout": 0.1}, vocab_size=4),
+        joint=joint({"encoder_hidden": 12, "pred_hidden": 8, "joint_hidden": 10}, 4, num_extra_outputs=extra),
+        tokenizer=CharTokenizer(" abc", unknown="skip"),
+        loss=loss,
+        **options,
+    ).eval()
+
+
+def hybrid(**options):
+    return transducer(TDTLoss(4, [0, 1]), extra=2, kind=HybridModel, ctc_decoder=CTCDecoder(12, 4), **options)
+
+
 def subwords(tmp_path):
     path = tmp_path / "any.model"
     path.write_bytes(train_sentence_piece(["one two", "two three"], vocab_size=14))
@@ -96,6 +124,8 @@ def assert_alike(model, again):
         "conformer_ctc_bpe",
         "fastconformer_ctc_bpe",
         "fastconformer_ctc_bpe_streaming",
+        "fastconformer_hybrid_tdt_ctc_bpe",
+        "fastconformer_rnnt_bpe",
         "matchboxnet_3x1x64",
         "quartznet_ctc",
         "titanet_small",
@@ -119,7 +149,7 @@ def test_what_came_from_nvidia_goes_back(nvidia, tmp_path, name):
         assert {key: ours[key] for key in theirs if key in ours and key != "jasper"}.items() <= theirs.items()
     again = nemo_asr.restore(path)
     assert_alike(model, again)
-    if isinstance(model, CTCModel):
+    if isinstance(model, SpeechRecognizer):
         assert again.tokenizer.vocabulary == model.tokenizer.vocabulary
     else:
         assert again.labels == model.labels
@@ -132,6 +162,12 @@ MODELS = {
     "absolute": lambda: ctc(conformer(self_attention_model="abs_pos", subsampling="stacking_norm")),
     "local": lambda: ctc(conformer(self_attention_model="rel_pos_local_attn", att_context_size=[8, 8])),
     "features": lambda: ctc(preprocessor=MelSpectrogram(8000, features=20, window=None, normalize="NA", pad_to=0)),
+    "rnnt": lambda: transducer(RNNTLoss(4, fastemit_lambda=0.01), max_symbols=5),
+    "stateless": lambda: transducer(RNNTLoss(4), StatelessPredictor({"pred_hidden": 8}, 4, context_size=2)),
+    "hat": lambda: transducer(RNNTLoss(4, factorized_blank=True), joint=HATJoint),
+    "tdt": lambda: transducer(TDTLoss(4, [0, 1, 2], sigma=0.02), extra=3, fused=True),
+    "multiblank": lambda: transducer(MultiblankRNNTLoss(6, [2, 4]), extra=2),
+    "hybrid": lambda: hybrid(ctc_weight=0.2, ctc_reduction="mean"),
     "mfcc": lambda: classifier(),
     "mel": lambda: classifier(MelSpectrogram(8000, features=20)),
     "speaker": lambda: speaker(),
@@ -145,6 +181,12 @@ def test_what_is_ours_comes_back_the_same(name, tmp_path):
     model = MODELS[name]()
     again = nemo_asr.restore(export(model, tmp_path / "theirs.nemo", "nvidia-nemo"))
     assert_alike(model, again)
+    if isinstance(model, TransducerModel):
+        assert again.loss.to_config().items() >= model.loss.to_config().items()
+        assert (again.max_symbols, again.fused) == (model.max_symbols, model.fused)
+        assert again.recognize(AUDIO, LENGTH) == model.recognize(AUDIO, LENGTH)
+    if isinstance(model, HybridModel):
+        assert (again.ctc_weight, again.ctc_loss.reduction) == (model.ctc_weight, model.ctc_loss.reduction)
 
 
 def test_subwords_go_with_the_model(tmp_path):
@@ -174,6 +216,7 @@ def test_normalised_weights_of_speakers_are_written_normalised(tmp_path):
 REFUSED = {
     "preprocessor.feature_version=1": lambda: ctc(preprocessor=MelSpectrogram(8000, features=20, feature_version=1)),
     "encoder.norm_eps=1e-05": lambda: ctc(ConvASREncoder(BLOCKS, 20, norm_eps=1e-5)),
+    "decoder='ctc'": lambda: hybrid(decoder="ctc"),
     "preprocessor: KaldiFbank": lambda: classifier(KaldiFbank(8000, num_mel_bins=20)),
     "decoder.pool_padding=False": lambda: classifier(pool_padding=False),
     "label_smoothing=0.1": lambda: classifier(label_smoothing=0.1),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nemo_asr.modules.front_end import FrontEnd
     from nemo_core.config.configured import Configured
 
-__all__ = ["acoustic_sections", "data_sections", "section", "weights"]
+__all__ = ["acoustic_sections", "all_settings", "check_model", "data_sections", "section", "weights"]
 
 
 def acoustic_sections(model: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def section(part: Configured, where: str, *, without: Collection[str] = ()) -> d
         raise ExportError(f"{where}: {type(part).__qualname__} has no counterpart in NVIDIA NeMo")
     settings = {setting: value for setting, value in all_settings(part).items() if setting not in without}
     for setting, value in ONLY_OURS.get(component.name, {}).items():
-        check_setting(f"{where}.{setting}", settings.pop(setting), value)
+        _check_setting(f"{where}.{setting}", settings.pop(setting), value)
     if isinstance(part, ConvASREncoder):
         settings["jasper"] = [written_out(block) for block in settings["jasper"]]
     return {"_target_": theirs[0], **settings}
@@ -73,7 +73,15 @@ def all_settings(part: Configured) -> dict[str, Any]:
     return {each.name: given.get(each.name, each.default) for each in parameters}
 
 
-def check_setting(where: str, value: Any, needed: Any) -> None:
+def check_model(model: SpeechModel) -> None:
+    """Refuse settings of the model itself that NVIDIA NeMo does not have."""
+    from nemo_core.plugins import registry
+
+    for setting, needed in ONLY_OURS.get(registry().name_of(type(model)) or "", {}).items():
+        _check_setting(setting, getattr(model, setting), needed)
+
+
+def _check_setting(where: str, value: Any, needed: Any) -> None:
     """Refuse a setting that NVIDIA NeMo does not have, unless it is the one by which we do what NeMo does."""
     if value != needed:
         spelt = "null" if needed is None else str(needed).lower() if isinstance(needed, bool) else needed
@@ -83,13 +91,21 @@ def check_setting(where: str, value: Any, needed: Any) -> None:
         )
 
 
-def weights(model: SpeechModel) -> dict[str, Tensor]:
-    """Return the weights under NVIDIA's names, with the constants of the features that it keeps among them."""
+def weights(model: SpeechModel, renamed: Mapping[str, str] | None = None) -> dict[str, Tensor]:
+    """Return the weights under NVIDIA's names, with the constants of the features that it keeps among them.
+
+    Args:
+        model: The model.
+        renamed: Beginnings of our names, and what NVIDIA's begin with in their place.
+    """
     bare = [f"{name}." for name, conv in model.named_modules() if isinstance(conv, MaskedConv1d) and not conv.mask]
     state = _feature_constants(model.preprocessor)
     for name, weight in model.state_dict().items():
-        stem = next((stem for stem in bare if name.startswith(f"{stem}conv.")), None)
-        state[name if stem is None else stem + name.removeprefix(f"{stem}conv.")] = weight
+        theirs = name
+        for ours, prefix in {**{f"{stem}conv.": stem for stem in bare}, **(renamed or {})}.items():
+            if name.startswith(ours):
+                theirs = prefix + name.removeprefix(ours)
+        state[theirs] = weight
     return state
 
 

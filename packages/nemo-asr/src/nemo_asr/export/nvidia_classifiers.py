@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional as F
 
-from nemo_asr.export.nvidia import acoustic_sections, check_setting, data_sections, section, weights
-from nemo_asr.models.nvidia import ONLY_OURS
+from nemo_asr.export.nvidia import acoustic_sections, check_model, data_sections, section, weights
 from nemo_core.models import NvidiaModel
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ _SPEAKER = "nemo.collections.asr.models.label_models.EncDecSpeakerLabelModel"
 
 def classification_model(model: ClassificationModel) -> NvidiaModel:
     """Return NVIDIA's words for a classifier."""
-    for setting, needed in ONLY_OURS["asr.ClassificationModel"].items():
-        check_setting(setting, getattr(model, setting), needed)
+    check_model(model)
     config = {
         **acoustic_sections(model),
         **data_sections(model, labels=model.labels),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nemo_core.errors import ConfigError
 
-__all__ = ["transducer_loss_config"]
+if TYPE_CHECKING:
+    from nemo_asr.losses.transducer import TransducerLoss
+
+__all__ = ["transducer_loss_config", "transducer_loss_section"]
 
 _DEFAULT = "warprnnt_numba"
 #: NVIDIA's name -> ours; implementations of one loss are one loss.
@@ -55,3 +58,20 @@ def transducer_loss_config(loss: Mapping[str, Any] | None, blank: int, reduction
     given = section.get(f"{name}_kwargs") or {}
     settings = {setting: given[setting] for setting in _SETTINGS[target] if given.get(setting) is not None}
     return {"_target_": target, "blank": blank, "reduction": reduction, **settings}
+
+
+def transducer_loss_section(loss: TransducerLoss) -> dict[str, Any]:
+    """Return the ``loss`` section of NVIDIA's transducers for a loss of ours: the way back.
+
+    Example:
+        >>> from nemo_asr.losses import TDTLoss
+        >>> transducer_loss_section(TDTLoss(blank=9, durations=[0, 1], sigma=0.05))
+        {'loss_name': 'tdt', 'tdt_kwargs': {'sigma': 0.05, 'durations': [0, 1]}}
+    """
+    node = loss.to_config()
+    target = node["_target_"]
+    name = _DEFAULT if _LOSSES[_DEFAULT] == target else next(name for name, ours in _LOSSES.items() if ours == target)
+    return {
+        "loss_name": name,
+        f"{name}_kwargs": {setting: node[setting] for setting in _SETTINGS[target] if setting in node},
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -22,6 +22,9 @@ from nemo_asr.modules.predictor import Predictor
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_asr.tokenizers.base import Tokenizer
 from nemo_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nemo_core.models import NvidiaModel
 
 __all__ = ["DECODERS", "HybridModel"]
 
@@ -132,3 +135,9 @@ class HybridModel(TransducerModel):
         from nemo_asr.models.nvidia_transducer import hybrid_config
 
         return hybrid_config(config)
+
+    def to_nvidia(self) -> NvidiaModel:
+        """Return this model in NVIDIA's words."""
+        from nemo_asr.export.nvidia_transducer import hybrid_model
+
+        return hybrid_model(self)

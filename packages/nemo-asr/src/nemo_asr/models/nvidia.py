@@ -25,6 +25,7 @@ ONLY_OURS: Mapping[str, Mapping[str, Any]] = {
     "asr.ConvASREncoder": {"norm_eps": 1e-3, "norm_momentum": 0.1},
     "asr.ConvClassifier": {"pool_padding": True},
     "asr.ClassificationModel": {"crop_or_pad": None, "label_smoothing": 0.0},
+    "asr.HybridModel": {"decoder": "transducer"},
 }
 
 # Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -22,6 +22,9 @@ from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_asr.tokenizers.base import Tokenizer
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nemo_core.models import NvidiaModel
 
 __all__ = ["TransducerModel"]
 
@@ -168,6 +171,12 @@ class TransducerModel(SpeechRecognizer):
         from nemo_asr.models.nvidia_transducer import transducer_weights
 
         return transducer_weights(state, self.state_dict().keys())
+
+    def to_nvidia(self) -> NvidiaModel:
+        """Return this model in NVIDIA's words."""
+        from nemo_asr.export.nvidia_transducer import transducer_model
+
+        return transducer_model(self)
 
 
 def _check_sizes(
