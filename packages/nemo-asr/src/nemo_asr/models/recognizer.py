@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,8 @@ from nemo_asr.decoding.ctc_greedy import TokenPath
 from nemo_asr.decoding.hypothesis import Hypothesis
 from nemo_asr.models.scores import TextScores
 from nemo_asr.models.speech_model import SpeechModel
-from nemo_core.errors import DataError
+from nemo_asr.tokenizers.aggregate import AggregateTokenizer
+from nemo_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from nemo_asr.tokenizers.base import Tokenizer
@@ -32,10 +33,32 @@ class SpeechRecognizer(SpeechModel[TextScores]):
 
     tokenizer: Tokenizer
     headline = "wer"
+    takes_prompts = False
 
     @abc.abstractmethod
     def recognize(self, audio: Tensor, length: Tensor, *, timestamps: bool = False) -> list[Hypothesis]:
-        """Return what is said in ``audio`` (B, T) of ``length`` (B,) samples."""
+        """Return what is said in ``audio`` (B, T) of ``length`` (B,) samples.
+
+        Where ``takes_prompts``, there is also ``prompts``: for each utterance what :meth:`encode_prompt` returns.
+        """
+
+    def prompt_fields(self, prompt: Mapping[str, Any], *, timestamps: bool = False) -> Mapping[str, Any]:
+        """Return the fields of the prompt that asks for ``prompt``, and for times if ``timestamps``.
+
+        Raises:
+            ConfigError: The model takes no prompts, or not this one.
+        """
+        if prompt:
+            raise ConfigError(f"{type(self).__name__} takes no prompt", hint=f"leave out {', '.join(prompt)}")
+        return {}
+
+    def encode_prompt(self, fields: Mapping[str, Any]) -> Sequence[int]:
+        """Return the tokens of the prompt that ``fields`` ask for; none for a model that takes no prompts.
+
+        Raises:
+            DataError: A field says what the model does not know.
+        """
+        return ()
 
     def transcribe(self, audio: Any, **options: Any) -> list[Hypothesis]:
         """Return what is said in ``audio``; see :func:`nemo_asr.transcription.transcribe` for what may be given."""
@@ -80,11 +103,22 @@ class SpeechRecognizer(SpeechModel[TextScores]):
             DataError: A text has what the tokenizer does not know; the message says where it comes from.
         """
         encoded = []
-        for text, name in zip(batch.texts, batch.names, strict=True):
+        for text, name, fields in zip(batch.texts, batch.names, batch.known(), strict=True):
             try:
-                encoded.append(torch.tensor(self.tokenizer.encode(text), dtype=torch.long))
+                encoded.append(torch.tensor(self.encode_text(text, fields), dtype=torch.long))
             except DataError as error:
                 raise DataError(f"{name}: {error.message}", hint=error.hint) from error
         length = torch.tensor([len(tokens) for tokens in encoded])
         padded = nn.utils.rnn.pad_sequence(encoded, batch_first=True)
         return padded.to(batch.audio.device), length.to(batch.audio.device)
+
+    def encode_text(self, text: str, fields: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of ``text``, in the language that ``fields`` name where the tokenizer has several.
+
+        Raises:
+            DataError: The text has what the tokenizer does not know, or the language is missing or not known.
+        """
+        if isinstance(self.tokenizer, AggregateTokenizer):
+            lang = fields.get("lang", fields.get("target_lang"))
+            return self.tokenizer.encode(text, None if lang is None else str(lang))
+        return self.tokenizer.encode(text)

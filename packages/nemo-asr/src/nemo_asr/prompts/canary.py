@@ -29,9 +29,9 @@ class CanaryPrompt(PromptFormat):
 
     template = (
         "<|startoftranscript|>",
-        Slot("source_lang", as_language, "en"),
+        Slot("source_lang", as_language, "en", aliases=("lang",)),
         Slot("task", as_choice(_TASKS), "transcribe", aliases=("taskname",)),
-        Slot("target_lang", as_language, "en"),
+        Slot("target_lang", as_language, "en", aliases=("lang",)),
         Slot("pnc", as_switch("pnc"), "yes"),
     )
 
@@ -58,8 +58,8 @@ class Canary2Prompt(PromptFormat):
         Slot("decodercontext", as_text, ""),
         "<|startoftranscript|>",
         Slot("emotion", as_choice(_EMOTIONS), "undefined"),
-        Slot("source_lang", as_language, "en"),
-        Slot("target_lang", as_language, "en"),
+        Slot("source_lang", as_language, "en", aliases=("lang",)),
+        Slot("target_lang", as_language, "en", aliases=("lang",)),
         Slot("pnc", as_switch("pnc"), "yes"),
         Slot("itn", as_switch("itn"), "no"),
         Slot("timestamp", as_switch("timestamp"), "no"),

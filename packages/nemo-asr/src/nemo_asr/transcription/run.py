@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ def transcribe(
     sample_rate: int | None = None,
     channel: int | str | None = None,
     on_error: Literal["keep", "raise"] = "keep",
+    prompt: Mapping[str, Any] | None = None,
     progress: Callable[[float], object] | None = None,
 ) -> list[Hypothesis]:
     """Return what is said in each audio, in the order given.
@@ -45,9 +46,12 @@ def transcribe(
         sample_rate: Rate of arrays and tensors that come without one, Hz; the model's if not given. Files know theirs.
         channel: Which channel of audios that have several: a number, or ``average``.
         on_error: What a damaged audio does: ``keep``: its hypothesis has an empty text and the ``error``; ``raise`` it.
+        prompt: What a model that takes prompts is told, such as ``{"target_lang": "de"}``; a line of a manifest that
+            says something else has its way.
         progress: Called with the number of audios done since the last call.
 
     Raises:
+        ConfigError: An option cannot be what it is, or the model takes no such prompt.
         DataError: There is nothing to transcribe; with ``on_error="raise"``, an audio is damaged.
     """
     if batch_size < 1:
@@ -57,14 +61,15 @@ def transcribe(
     sources = find_sources(audio, sample_rate=sample_rate)
     results: list[Hypothesis | None] = [None] * len(sources)
     model = model.for_inference()
+    fields = model.prompt_fields(prompt or {}, timestamps=timestamps)
     for places in _batches(sources, batch_size):
-        read = {place: _read(sources[place], model.sample_rate, channel) for place in places}
+        read = {place: _read(sources[place], model, channel, fields) for place in places}
         for place, found in read.items():
             if isinstance(found, NemoError):
                 if on_error == "raise":
                     raise found
                 results[place] = Hypothesis("", source=sources[place].name, error=found)
-        good = {place: found for place, found in read.items() if isinstance(found, np.ndarray)}
+        good = {place: found for place, found in read.items() if isinstance(found, _Heard)}
         heard = _recognize(model, list(good.values()), timestamps)
         for place, hypothesis in zip(good, heard, strict=True):
             results[place] = dataclasses.replace(hypothesis, source=sources[place].name)
@@ -81,16 +86,27 @@ def _batches(sources: Sequence[Source], batch_size: int) -> Iterator[list[int]]:
         yield order[start : start + batch_size]
 
 
-def _read(source: Source, sample_rate: int, channel: int | str | None) -> np.ndarray | NemoError:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Heard:
+    """Samples (T,), and the prompt of a model that takes one."""
+
+    samples: np.ndarray
+    prompt: Sequence[int]
+
+
+def _read(
+    source: Source, model: SpeechRecognizer, channel: int | str | None, fields: Mapping[str, Any]
+) -> _Heard | NemoError:
     try:
-        return source.read(sample_rate, channel)
+        return _Heard(source.read(model.sample_rate, channel), model.encode_prompt({**fields, **source.fields}))
     except DataError as error:
         return error
 
 
-def _recognize(model: SpeechRecognizer, audio: Sequence[np.ndarray], timestamps: bool) -> list[Hypothesis]:
-    if not audio:
+def _recognize(model: SpeechRecognizer, heard: Sequence[_Heard], timestamps: bool) -> list[Hypothesis]:
+    if not heard:
         return []
-    samples, length = pad_audio(audio)
+    samples, length = pad_audio([each.samples for each in heard])
+    options = {"prompts": [each.prompt for each in heard]} if model.takes_prompts else {}
     with torch.inference_mode():
-        return model.recognize(samples.to(model.device), length.to(model.device), timestamps=timestamps)
+        return model.recognize(samples.to(model.device), length.to(model.device), timestamps=timestamps, **options)
