@@ -278,4 +278,5 @@ def nemo_components(registry: Registry) -> None:
     registry.recipes("nemo_asr.conf", prefix="asr", summary="Speech recognition")
     registry.command("transcribe", "nemo_asr.cli.transcribe:transcribe", summary="Turn speech into text")
     registry.command("asr", summary="Tools for speech recognition")
+    registry.command("asr an4", "nemo_asr.cli.an4:an4", summary="Write manifests for the AN4 data")
     registry.command("asr digits", "nemo_asr.cli.digits:digits", summary="Write spoken digit strings as WAV files")
