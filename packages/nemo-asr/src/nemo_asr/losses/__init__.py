@@ -10,5 +10,6 @@ if TYPE_CHECKING:
     from nemo_asr.losses.rnnt import MultiblankRNNTLoss as MultiblankRNNTLoss
     from nemo_asr.losses.rnnt import RNNTLoss as RNNTLoss
     from nemo_asr.losses.rnnt import TDTLoss as TDTLoss
+    from nemo_asr.losses.smoothed_cross_entropy import SmoothedCrossEntropyLoss as SmoothedCrossEntropyLoss
 
 __getattr__, __dir__ = attach(__name__)

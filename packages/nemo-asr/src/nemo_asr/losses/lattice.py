@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nemo_asr.losses import triton_lattice
+
 __all__ = ["Arc", "lattice_loss"]
 
 
@@ -35,6 +37,7 @@ def lattice_loss(
     target_length: Tensor,
     arcs: Sequence[Arc],
     fastemit_lambda: float = 0.0,
+    with_triton: bool = False,
 ) -> Tensor:
     """Return minus the log probability of all alignments (Graves, 2012; for arcs that last: Xu et al., ICML 2023).
 
@@ -48,17 +51,15 @@ def lattice_loss(
         arcs: The arcs that leave each node. The label is scored by column 0.
         fastemit_lambda: Weight of FastEmit (Yu et al., ICASSP 2021): the gradient of column 0 counts
             ``1 + fastemit_lambda`` times, and so does the loss itself.
+        with_triton: Whether Triton's kernels go along the anti-diagonals.
 
     Returns:
         (B,) losses; infinite, with a gradient of zero, where no alignment exists.
     """
-    return _LatticeLoss.apply(scores, scale, input_length, target_length, tuple(arcs), fastemit_lambda)
+    return _LatticeLoss.apply(scores, scale, input_length, target_length, tuple(arcs), fastemit_lambda, with_triton)
 
 
 class _LatticeLoss(torch.autograd.Function):
-    # The lattice is skewed: row n holds the nodes with t + u = n, so that one step of the recursion is one row. All
-    # arcs of a node lie together: weights[pad + n, arc, b, 1 + u]. The padding is what an arc sees that would come
-    # from outside of the lattice.
     @staticmethod
     def forward(
         ctx: Any,
@@ -68,49 +69,67 @@ class _LatticeLoss(torch.autograd.Function):
         target_length: Tensor,
         arcs: tuple[Arc, ...],
         fastemit_lambda: float,
+        with_triton: bool,
     ) -> Tensor:
-        B, T, U1, _ = scores.shape
-        pad, rows, A = max(arc.lag for arc in arcs), T + U1, len(arcs)
-        weights = scores.new_full((pad + rows, A, B, U1 + 1), -torch.inf)
-        by_frame = _by_frame(weights, pad, T)
-        _fill(by_frame, scores, input_length, target_length, arcs)
-        # messages[n, moved, a, b, u]: what arc a brings to the node at u from row n; moved = 0: from the label before.
-        messages = weights.as_strided(
-            (pad + rows, 2, A, B, U1), (weights.stride(0), 1, weights.stride(1), weights.stride(2), 1)
-        )
-        device = scores.device
-        back = torch.tensor([pad - arc.lag for arc in arcs], device=device)
-        moved = torch.tensor([int(not arc.emits) for arc in arcs], device=device)
-        which = torch.arange(A, device=device)
-        alpha = scores.new_full((rows, B, U1), -torch.inf)
-        alpha[0, :, 0] = 0
-        inner = weights[pad:, :, :, 1:]
-        inner[0] += alpha[0]
-        for n in range(1, rows):
-            alpha[n] = _logsumexp(messages[n : n + pad][back, moved, which])
-            inner[n] += alpha[n]
-        utterances = torch.arange(B, device=device)
-        last = (input_length + target_length, utterances, target_length)
-        losses = -alpha[last]
-        if ctx.needs_input_grad[0]:
-            alpha.masked_fill_(alpha == -torch.inf, 0)  # else the difference to a message of -inf is nan
-            for a, arc in enumerate(arcs):
-                inner[: max(0, rows - arc.lag), a, :, : U1 - arc.emits] -= alpha[arc.lag :, :, arc.emits :]
-            shares = inner.exp_()
-            _posteriors(shares, last, arcs)
+        lengths = (input_length, target_length)
+        if with_triton:
+            weights = scores.new_empty((len(arcs), *scores.shape[:3]))
+            _fill(weights, scores, *lengths, arcs)
+            log_probs, posteriors = triton_lattice.sweep(weights, *lengths, arcs, ctx.needs_input_grad[0])
+        else:
+            log_probs, posteriors = _sweep(scores, *lengths, arcs, ctx.needs_input_grad[0])
+        if posteriors is not None:
             grad = torch.zeros_like(scores)
             for a, arc in enumerate(arcs):
                 for column in arc.columns:
-                    grad[..., column] -= by_frame[a]
+                    grad[..., column] -= posteriors[a]
             grad[..., 0] *= 1 + fastemit_lambda
             ctx.save_for_backward(grad)
-        return losses * (1 + fastemit_lambda)
+        return -log_probs * (1 + fastemit_lambda)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_losses: Tensor) -> Any:
         (grad,) = ctx.saved_tensors
-        return grad * grad_losses[:, None, None, None], grad_losses, None, None, None, None
+        return grad * grad_losses[:, None, None, None], grad_losses, None, None, None, None, None
+
+
+def _sweep(
+    scores: Tensor, input_length: Tensor, target_length: Tensor, arcs: tuple[Arc, ...], backwards: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return the log probabilities of all alignments (B,) and the posteriors of arcs (A, B, T, U + 1) if wanted."""
+    # The lattice is skewed: row n holds the nodes with t + u = n, so that one step of the recursion is one row. All
+    # arcs of a node lie together: weights[pad + n, arc, b, 1 + u]. The padding is what an arc sees that would come
+    # from outside of the lattice.
+    B, T, U1, _ = scores.shape
+    pad, rows, A = max(arc.lag for arc in arcs), T + U1, len(arcs)
+    weights = scores.new_full((pad + rows, A, B, U1 + 1), -torch.inf)
+    by_frame = _by_frame(weights, pad, T)
+    _fill(by_frame, scores, input_length, target_length, arcs)
+    # messages[n, moved, a, b, u]: what arc a brings to the node at u from row n; moved = 0: from the label before.
+    messages = weights.as_strided(
+        (pad + rows, 2, A, B, U1), (weights.stride(0), 1, weights.stride(1), weights.stride(2), 1)
+    )
+    device = scores.device
+    back = torch.tensor([pad - arc.lag for arc in arcs], device=device)
+    moved = torch.tensor([int(not arc.emits) for arc in arcs], device=device)
+    which = torch.arange(A, device=device)
+    alpha = scores.new_full((rows, B, U1), -torch.inf)
+    alpha[0, :, 0] = 0
+    inner = weights[pad:, :, :, 1:]
+    inner[0] += alpha[0]
+    for n in range(1, rows):
+        alpha[n] = _logsumexp(messages[n : n + pad][back, moved, which])
+        inner[n] += alpha[n]
+    last = (input_length + target_length, torch.arange(B, device=device), target_length)
+    log_probs = alpha[last]
+    if not backwards:
+        return log_probs, None
+    alpha.masked_fill_(alpha == -torch.inf, 0)  # else the difference to a message of -inf is nan
+    for a, arc in enumerate(arcs):
+        inner[: max(0, rows - arc.lag), a, :, : U1 - arc.emits] -= alpha[arc.lag :, :, arc.emits :]
+    _posteriors(inner.exp_(), last, arcs)
+    return log_probs, by_frame
 
 
 def _by_frame(weights: Tensor, pad: int, frames: int) -> Tensor:

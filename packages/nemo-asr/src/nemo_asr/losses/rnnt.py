@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nemo_asr import torchaudio_support
 from nemo_asr.losses.lattice import Arc
-from nemo_asr.losses.transducer import TransducerLoss
-from nemo_core.errors import ConfigError
+from nemo_asr.losses.transducer import Batch, TransducerLoss
+from nemo_core.errors import ConfigError, DataError
 
 __all__ = ["MultiblankRNNTLoss", "RNNTLoss", "TDTLoss"]
 
@@ -27,6 +28,8 @@ class RNNTLoss(TransducerLoss):
         clamp: See :class:`TransducerLoss`.
         factorized_blank: Whether, as in HAT (Variani et al., ICASSP 2020), blank or not is one decision, a sigmoid of
             the last logit, and which label another, a softmax of the others.
+        backend: See :class:`TransducerLoss`; also ``torchaudio``: its op, which knows no ``fastemit_lambda``, no
+            ``factorized_blank`` and no ``fused``, where it loads.
 
     Example:
         Two frames, one label: it comes before the first blank or before the second, each path has three steps.
@@ -38,6 +41,8 @@ class RNNTLoss(TransducerLoss):
         True
     """
 
+    _backends = (*TransducerLoss._backends, "torchaudio")
+
     def __init__(
         self,
         blank: int,
@@ -45,9 +50,13 @@ class RNNTLoss(TransducerLoss):
         fastemit_lambda: float = 0.0,
         clamp: float = -1.0,
         factorized_blank: bool = False,
+        backend: str = "auto",
     ) -> None:
-        super().__init__(blank, reduction, fastemit_lambda, clamp)
+        super().__init__(blank, reduction, fastemit_lambda, clamp, backend)
         self.factorized_blank = factorized_blank
+        if backend == "torchaudio" and (factorized_blank or fastemit_lambda):
+            setting = "factorized_blank" if factorized_blank else "fastemit_lambda"
+            raise ConfigError(f"backend 'torchaudio' knows no {setting}", hint="backend: auto does")
 
     def _blanks(self) -> tuple[int, ...]:
         return () if self.factorized_blank else (self.blank,)
@@ -67,6 +76,24 @@ class RNNTLoss(TransducerLoss):
             scores = torch.cat([scores + F.logsigmoid(-rest), F.logsigmoid(rest)], dim=-1)
         return scores, _RNNT
 
+    def _losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        if self.backend != "torchaudio":
+            return super()._losses(logits, batch)
+        self._checked_size(logits.shape[-1], batch)
+        torchaudio = torchaudio_support.load(extension=True)
+        frames, steps = max(batch.frames), max(batch.steps)  # the op wants no padding beyond the longest
+        if not min(batch.frames):
+            raise DataError("an utterance of the batch has no frames, which torchaudio's loss cannot take")
+        return torchaudio.functional.rnnt_loss(
+            logits[:, :frames, :steps].float().contiguous(),
+            batch.tokens[:, : steps - 1, 0].int().contiguous(),
+            batch.input_length.int(),
+            batch.target_length.int(),
+            blank=self.blank,
+            clamp=self.clamp,
+            reduction="none",
+        )
+
 
 class MultiblankRNNTLoss(TransducerLoss):
     """Multi-blank transducer (Xu et al., ICASSP 2023): further blanks take several frames at once.
@@ -79,6 +106,7 @@ class MultiblankRNNTLoss(TransducerLoss):
         reduction: See :func:`nemo_asr.losses.reduction.reduce_losses`.
         fastemit_lambda: See :class:`TransducerLoss`.
         clamp: See :class:`TransducerLoss`.
+        backend: See :class:`TransducerLoss`.
 
     Example:
         >>> loss = MultiblankRNNTLoss(blank=2, big_blank_durations=[2])
@@ -96,8 +124,9 @@ class MultiblankRNNTLoss(TransducerLoss):
         reduction: str = "mean_batch",
         fastemit_lambda: float = 0.0,
         clamp: float = -1.0,
+        backend: str = "auto",
     ) -> None:
-        super().__init__(blank, reduction, fastemit_lambda, clamp)
+        super().__init__(blank, reduction, fastemit_lambda, clamp, backend)
         self.big_blank_durations = _durations("big_blank_durations", big_blank_durations, lowest=2)
         if len(self.big_blank_durations) > blank:
             raise ConfigError(
@@ -129,6 +158,7 @@ class TDTLoss(TransducerLoss):
         reduction: See :func:`nemo_asr.losses.reduction.reduce_losses`.
         fastemit_lambda: See :class:`TransducerLoss`.
         clamp: See :class:`TransducerLoss`; holds for logits of tokens and of durations.
+        backend: See :class:`TransducerLoss`.
 
     Example:
         >>> loss = TDTLoss(blank=2, durations=[0, 1, 2])
@@ -147,8 +177,9 @@ class TDTLoss(TransducerLoss):
         reduction: str = "mean_batch",
         fastemit_lambda: float = 0.0,
         clamp: float = -1.0,
+        backend: str = "auto",
     ) -> None:
-        super().__init__(blank, reduction, fastemit_lambda, clamp)
+        super().__init__(blank, reduction, fastemit_lambda, clamp, backend)
         self.durations = _durations("durations", durations, lowest=0)
         if not any(self.durations):
             raise ConfigError("durations: none is positive", hint="without one there is no way to the end")

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nemo_asr.losses import triton_scores
+
 __all__ = ["token_scores"]
 
 # Elements of a block of logits. On a CPU a block stays near the cores between the passes over it, and is yet so large
@@ -18,7 +20,13 @@ _CPU_BLOCK, _DEVICE_BLOCK = 1 << 22, 1 << 26
 
 
 def token_scores(
-    logits: Tensor, tokens: Tensor, size: int, frames: Sequence[int], steps: Sequence[int], clamp: float = -1.0
+    logits: Tensor,
+    tokens: Tensor,
+    size: int,
+    frames: Sequence[int],
+    steps: Sequence[int],
+    clamp: float = -1.0,
+    with_triton: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return log probabilities of chosen tokens, without ever keeping those of the other tokens.
 
@@ -33,13 +41,14 @@ def token_scores(
         steps: How many steps of the predictor of each utterance count.
         clamp: If positive: largest magnitude of the gradient of a logit, before it is multiplied by the gradient of
             the utterance's loss.
+        with_triton: Whether Triton's kernels read the logits.
 
     Returns:
         ``scores`` (B, T, U + 1, K), zero outside of ``frames`` and ``steps``; ``rest`` (B, T, U + 1, C - size), the
         other logits as they are; ``scale`` (B,), zeros. The gradient that comes in for ``scale`` is taken as the factor
         by which the loss of each utterance is multiplied; only clamping needs it.
     """
-    return _TokenScores.apply(logits, tokens, size, tuple(frames), tuple(steps), clamp)
+    return _TokenScores.apply(logits, tokens, size, tuple(frames), tuple(steps), clamp, with_triton)
 
 
 class _TokenScores(torch.autograd.Function):
@@ -52,44 +61,70 @@ class _TokenScores(torch.autograd.Function):
         frames: Sequence[int],
         steps: Sequence[int],
         clamp: float,
+        with_triton: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(logits, tokens)
+        if with_triton:
+            logits, tokens = logits.contiguous(), tokens.contiguous()
+            scores, log_sums = triton_scores.gather_scores(logits, tokens, size, frames, steps)
+            ctx.save_for_backward(logits, tokens, log_sums)
+        else:
+            scores = _gather(logits, tokens, size, frames, steps)
+            ctx.save_for_backward(logits, tokens)
         ctx.size, ctx.frames, ctx.steps, ctx.clamp = size, frames, steps, clamp
-        ctx.set_materialize_grads(False)
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        scores = logits.new_zeros((*logits.shape[:3], tokens.shape[-1]), dtype=dtype)
-        for b, t, u in _blocks(logits, frames, steps):
-            log_probs = logits[b, t, u, :size].log_softmax(-1, dtype=dtype)
-            scores[b, t, u] = log_probs.gather(-1, tokens[b, u].expand(len(log_probs), -1, -1))
-        return scores, logits[..., size:].to(dtype, copy=True), scores.new_zeros(len(logits))
+        return scores, logits[..., size:].to(scores.dtype, copy=True), scores.new_zeros(len(logits))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_scores: Tensor | None, grad_rest: Tensor | None, grad_scale: Tensor | None) -> Any:
-        logits, tokens = ctx.saved_tensors
-        size, clamp = ctx.size, ctx.clamp
-        grad = torch.empty_like(logits)
-        if grad_scores is None:
-            grad[..., :size] = 0
+    def backward(ctx: Any, grad_scores: Tensor, grad_rest: Tensor, grad_scale: Tensor) -> Any:
+        logits, tokens, *log_sums = ctx.saved_tensors
+        limits = ctx.clamp * grad_scale.abs() if ctx.clamp > 0 else None
+        given = (ctx.size, ctx.frames, ctx.steps, grad_scores, grad_rest, limits)
+        if log_sums:
+            grad = triton_scores.scatter_gradient(logits, tokens, log_sums[0], *given)
         else:
-            mass = -grad_scores.sum(-1, keepdim=True)
-            for b, t, u in _blocks(logits, ctx.frames, ctx.steps):
-                part = grad[b, t, u, :size]
-                in_place = part.is_contiguous() and part.dtype == mass.dtype
-                out = part if in_place else None
-                block = torch.softmax(logits[b, t, u, :size], -1, dtype=mass.dtype, out=out).mul_(mass[b, t, u])
-                block.scatter_add_(-1, tokens[b, u].expand(len(block), -1, -1), grad_scores[b, t, u])
-                if not in_place:
-                    part.copy_(block)
-        grad[..., size:] = 0 if grad_rest is None else grad_rest
-        for each, n_frames, n_steps in zip(grad, ctx.frames, ctx.steps, strict=True):
-            each[n_frames:] = 0
-            each[:n_frames, n_steps:] = 0
-        if clamp > 0 and grad_scale is not None:
-            limits = (clamp * grad_scale.abs()).to(grad.dtype)
-            for each, limit in zip(grad, limits, strict=True):
-                each.clamp_(-limit, limit)
-        return grad, None, None, None, None, None
+            grad = _scatter(logits, tokens, *given)
+        return grad, None, None, None, None, None, None
+
+
+def _gather(logits: Tensor, tokens: Tensor, size: int, frames: Sequence[int], steps: Sequence[int]) -> Tensor:
+    """Return the log probabilities of ``tokens``."""
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    scores = logits.new_zeros((*logits.shape[:3], tokens.shape[-1]), dtype=dtype)
+    for b, t, u in _blocks(logits, frames, steps):
+        log_probs = logits[b, t, u, :size].log_softmax(-1, dtype=dtype)
+        scores[b, t, u] = log_probs.gather(-1, tokens[b, u].expand(len(log_probs), -1, -1))
+    return scores
+
+
+def _scatter(
+    logits: Tensor,
+    tokens: Tensor,
+    size: int,
+    frames: Sequence[int],
+    steps: Sequence[int],
+    grad_scores: Tensor,
+    grad_rest: Tensor,
+    limits: Tensor | None,
+) -> Tensor:
+    """Return the gradient of the logits, of magnitude at most ``limits`` (B,)."""
+    grad = torch.empty_like(logits)
+    mass = -grad_scores.sum(-1, keepdim=True)
+    for b, t, u in _blocks(logits, frames, steps):
+        part = grad[b, t, u, :size]
+        in_place = part.is_contiguous() and part.dtype == mass.dtype
+        out = part if in_place else None
+        block = torch.softmax(logits[b, t, u, :size], -1, dtype=mass.dtype, out=out).mul_(mass[b, t, u])
+        block.scatter_add_(-1, tokens[b, u].expand(len(block), -1, -1), grad_scores[b, t, u])
+        if not in_place:
+            part.copy_(block)
+    grad[..., size:] = grad_rest
+    for each, n_frames, n_steps in zip(grad, frames, steps, strict=True):
+        each[n_frames:] = 0
+        each[:n_frames, n_steps:] = 0
+    if limits is not None:
+        for each, limit in zip(grad, limits.to(grad.dtype), strict=True):
+            each.clamp_(-limit, limit)
+    return grad
 
 
 def _blocks(logits: Tensor, frames: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[int, slice, slice]]:

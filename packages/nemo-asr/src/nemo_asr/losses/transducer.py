@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from nemo_asr.losses.backend import check_backend, with_triton
 from nemo_asr.losses.lattice import Arc, lattice_loss
 from nemo_asr.losses.reduction import check_reduction, reduce_losses
 from nemo_asr.losses.token_scores import token_scores
@@ -17,13 +18,13 @@ from nemo_core import types as nt
 from nemo_core.errors import ConfigError, DataError
 from nemo_core.modules import Loss
 
-__all__ = ["Joint", "TransducerLoss"]
+__all__ = ["Batch", "Joint", "TransducerLoss"]
 
 Joint = Callable[[Tensor, Tensor], Tensor]
 """From encoder frames (B, T, D) and predictor steps (B, U + 1, D') to logits (B, T, U + 1, C)."""
 
 
-class _Batch(NamedTuple):
+class Batch(NamedTuple):
     """A batch that was checked; what has to be known on the host is known there."""
 
     tokens: Tensor  # (B, U + 1, K): which tokens each step of the predictor may lead to, the label first
@@ -49,10 +50,22 @@ class TransducerLoss(Loss):
         fastemit_lambda: Weight of FastEmit (Yu et al., ICASSP 2021), which rewards emitting early: gradients of labels
             count ``1 + fastemit_lambda`` times, and so does the value of the loss.
         clamp: If positive: limit of the magnitude of the gradient of an utterance's loss by a logit.
+        backend: What computes: ``torch``, on any device; ``triton``, on CUDA; ``auto``: Triton on CUDA where it is
+            installed, else torch. :class:`nemo_asr.losses.RNNTLoss` knows one more.
+
+    Raises:
+        ConfigError: A setting is not possible.
     """
 
+    _backends: tuple[str, ...] = ("auto", "torch", "triton")
+
     def __init__(
-        self, blank: int, reduction: str = "mean_batch", fastemit_lambda: float = 0.0, clamp: float = -1.0
+        self,
+        blank: int,
+        reduction: str = "mean_batch",
+        fastemit_lambda: float = 0.0,
+        clamp: float = -1.0,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         if blank < 0:
@@ -61,6 +74,7 @@ class TransducerLoss(Loss):
         self.reduction = check_reduction(reduction)
         self.fastemit_lambda = fastemit_lambda
         self.clamp = clamp
+        self.backend = check_backend(backend, self._backends)
 
     @property
     def input_types(self) -> dict[str, nt.NeuralType]:
@@ -86,7 +100,7 @@ class TransducerLoss(Loss):
             DataError: Lengths or labels do not fit the logits.
         """
         batch = self._batch(logits.shape[:3], targets, input_length, target_length)
-        return self._loss(*self._scores(logits, batch, batch.frames), batch)
+        return reduce_losses(self._losses(logits, batch), batch.target_length, self.reduction)
 
     def fused(
         self,
@@ -114,9 +128,12 @@ class TransducerLoss(Loss):
             frames_at_once: More is faster and takes more memory.
 
         Raises:
-            ConfigError: The joint network has too few outputs; ``frames_at_once`` is less than one.
+            ConfigError: The joint network has too few outputs; ``frames_at_once`` is less than one; the backend is
+                torchaudio, which only takes whole logits.
             DataError: Lengths or labels do not fit.
         """
+        if self.backend == "torchaudio":
+            raise ConfigError("backend 'torchaudio' takes the logits of a whole batch", hint="backend: auto is fused")
         if frames_at_once < 1:
             raise ConfigError(f"frames_at_once {frames_at_once} is less than one")
         shape = (*encoded.shape[:2], predicted.shape[1])
@@ -133,7 +150,8 @@ class TransducerLoss(Loss):
             else:
                 parts.append(part(chunk, predicted, frames))
         scores, rest, scale = zip(*parts, strict=True)
-        return self._loss(torch.cat(scores, dim=1), torch.cat(rest, dim=1), torch.stack(scale).sum(0), batch)
+        losses = self._sum(torch.cat(scores, dim=1), torch.cat(rest, dim=1), torch.stack(scale).sum(0), batch)
+        return reduce_losses(losses, batch.target_length, self.reduction)
 
     @abstractmethod
     def _lattice(self, scores: Tensor, rest: Tensor) -> tuple[Tensor, Sequence[Arc]]:
@@ -152,7 +170,7 @@ class TransducerLoss(Loss):
         """Return the tokens of the softmax that emit nothing."""
         return (self.blank,)
 
-    def _batch(self, shape: Sequence[int], targets: Tensor, input_length: Tensor, target_length: Tensor) -> _Batch:
+    def _batch(self, shape: Sequence[int], targets: Tensor, input_length: Tensor, target_length: Tensor) -> Batch:
         B, T, U1 = shape
         targets, input_length, target_length = targets.long(), input_length.long(), target_length.long()
         counts = torch.arange(U1, device=targets.device) < target_length[:, None]
@@ -177,19 +195,27 @@ class TransducerLoss(Loss):
             if lowest[b] < 0 or has_blank[b]:
                 raise DataError(f"a label of {where} is {'a blank' if has_blank[b] else lowest[b]}", hint=_TOKENIZER)
         tokens = torch.cat([labels[..., None], blanks.expand(B, U1, -1)], dim=-1)
-        return _Batch(tokens, input_length, target_length, frames, [n + 1 for n in count], max(highest, default=0))
+        return Batch(tokens, input_length, target_length, frames, [n + 1 for n in count], max(highest, default=0))
 
-    def _scores(self, logits: Tensor, batch: _Batch, frames: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        outputs = logits.shape[-1]
+    def _losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the losses (B,) of checked input."""
+        return self._sum(*self._scores(logits, batch, batch.frames), batch)
+
+    def _scores(self, logits: Tensor, batch: Batch, frames: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        size = self._checked_size(logits.shape[-1], batch)
+        triton = with_triton(self.backend, logits.device)
+        return token_scores(logits, batch.tokens, size, frames, batch.steps, self.clamp, triton)
+
+    def _checked_size(self, outputs: int, batch: Batch) -> int:
         size = self._size(outputs)
         if size <= max(self._blanks(), default=0):
             name = type(self).__name__
             raise ConfigError(f"{outputs} outputs of the joint network are too few for {name} with blank {self.blank}")
         if batch.highest >= size:
             raise DataError(f"a label is {batch.highest}, the joint network knows labels below {size}", hint=_TOKENIZER)
-        return token_scores(logits, batch.tokens, size, frames, batch.steps, self.clamp)
+        return size
 
-    def _loss(self, scores: Tensor, rest: Tensor, scale: Tensor, batch: _Batch) -> Tensor:
+    def _sum(self, scores: Tensor, rest: Tensor, scale: Tensor, batch: Batch) -> Tensor:
         weights, arcs = self._lattice(scores, rest)
-        losses = lattice_loss(weights, scale, batch.input_length, batch.target_length, arcs, self.fastemit_lambda)
-        return reduce_losses(losses, batch.target_length, self.reduction)
+        lengths, triton = (batch.input_length, batch.target_length), with_triton(self.backend, scores.device)
+        return lattice_loss(weights, scale, *lengths, arcs, self.fastemit_lambda, triton)
