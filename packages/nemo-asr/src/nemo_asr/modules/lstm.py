@@ -57,10 +57,21 @@ class PlainLSTM(LSTMStack):
 
     def forward(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Return the outputs (B, U, H) and the state after them."""
+        if x.shape[1] == 1 and not self.training and not self.lstm.proj_size:
+            return self._step(x.squeeze(1), state)
         # cuDNN wants contiguous states; with one layer they are, as they are.
         hidden, cell = (part.transpose(0, 1).contiguous() for part in state)
         outputs, (hidden, cell) = self.lstm(x, (hidden, cell))
         return self.dropout(outputs), (hidden.transpose(0, 1), cell.transpose(0, 1))
+
+    def _step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """Return the same for one step (B, D), cell by cell: the whole LSTM packs its weights anew in every call."""
+        hiddens, cells = [], []
+        for weights, hidden, cell in zip(self.lstm.all_weights, state[0].unbind(1), state[1].unbind(1), strict=True):
+            x, cell = torch.lstm_cell(x, (hidden, cell), *weights)
+            hiddens.append(x)
+            cells.append(cell)
+        return x.unsqueeze(1), (torch.stack(hiddens, dim=1), torch.stack(cells, dim=1))
 
 
 class _Normed(nn.Module):
