@@ -14,5 +14,7 @@ if TYPE_CHECKING:
     from nemo_asr.tokenizers.sentence_piece import SentencePieceTokenizer as SentencePieceTokenizer
     from nemo_asr.tokenizers.sentence_piece import train_sentence_piece as train_sentence_piece
     from nemo_asr.tokenizers.special_tokens import SpecialTokens as SpecialTokens
+    from nemo_asr.tokenizers.word_piece import WordPieceTokenizer as WordPieceTokenizer
+    from nemo_asr.tokenizers.word_piece_training import train_word_piece as train_word_piece
 
 __getattr__, __dir__ = attach(__name__)
