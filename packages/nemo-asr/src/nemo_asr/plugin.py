@@ -141,6 +141,29 @@ def nemo_components(registry: Registry) -> None:
         example={"feat_in": 8, "num_classes": 3, "emb_sizes": 4, "pool_mode": "attention"},
         example_sizes={"D": 8},
     )
+    registry.module(
+        "asr.TransformerEncoder",
+        "nemo_asr.modules.transformer_encoder:TransformerEncoder",
+        aliases=(f"{_NVIDIA_MODULES}.transformer.transformer_encoders.TransformerEncoder",),
+        summary="Transformer layers over encoded frames",
+        example={"num_layers": 1, "hidden_size": 8, "inner_size": 16, "num_attention_heads": 2},
+        example_sizes={"D": 8},
+    )
+    registry.module(
+        "asr.TransformerDecoder",
+        "nemo_asr.modules.transformer_decoder:TransformerDecoder",
+        summary="Transformer layers that read tokens and attend to encoded frames",
+        example={"vocab_size": 10, "hidden_size": 8, "num_layers": 1, "inner_size": 16, "num_attention_heads": 2},
+        example_sizes={"D": 8},
+    )
+    registry.module(
+        "asr.TokenClassifier",
+        "nemo_asr.modules.token_classifier:TokenClassifier",
+        aliases=("nemo.collections.asr.parts.submodules.token_classifier.TokenClassifier",),
+        summary="Output layer over tokens",
+        example={"hidden_size": 8, "num_classes": 5},
+        example_sizes={"D": 8},
+    )
     registry.augmentation(
         "asr.CropOrPad",
         "nemo_asr.modules.crop_or_pad:CropOrPad",
@@ -197,6 +220,13 @@ def nemo_components(registry: Registry) -> None:
         summary="Transducer with blanks of several frames",
         example={"blank": 13},
         example_sizes={"logits": {"T": 17, "D": 14}, "targets": {"T": 16}},
+    )
+    registry.loss(
+        "asr.SmoothedCrossEntropyLoss",
+        "nemo_asr.losses.smoothed_cross_entropy:SmoothedCrossEntropyLoss",
+        aliases=("nemo.collections.common.losses.smoothed_cross_entropy.SmoothedCrossEntropyLoss",),
+        summary="Cross-entropy of tokens with label smoothing",
+        example_sizes={"log_probs": {"D": 10}},
     )
     registry.loss(
         "asr.AngularSoftmaxLoss",
@@ -256,12 +286,46 @@ def nemo_components(registry: Registry) -> None:
         ),
         summary="Encoder with a transducer and a CTC decoder",
     )
+    registry.model(
+        "asr.MultitaskModel",
+        "nemo_asr.models.multitask:MultitaskModel",
+        aliases=(
+            f"{_NVIDIA_MODELS}.EncDecMultiTaskModel",
+            f"{_NVIDIA_MODELS}.aed_multitask_models.EncDecMultiTaskModel",
+        ),
+        summary="Attention encoder-decoder that a prompt tells what to do: recognition and translation (Canary)",
+    )
     registry.tokenizer("asr.CharTokenizer", "nemo_asr.tokenizers.char:CharTokenizer", summary="Characters as tokens")
     registry.tokenizer(
         "asr.SentencePieceTokenizer",
         "nemo_asr.tokenizers.sentence_piece:SentencePieceTokenizer",
         summary="Subwords as tokens: BPE and unigram models of SentencePiece",
     )
+    registry.tokenizer(
+        "asr.AggregateTokenizer",
+        "nemo_asr.tokenizers.aggregate:AggregateTokenizer",
+        summary="Tokens of several languages, each with a tokenizer of its own",
+    )
+    registry.tokenizer(
+        "asr.CanaryTokenizer",
+        "nemo_asr.tokenizers.canary:CanaryTokenizer",
+        aliases=("nemo.collections.common.tokenizers.canary_tokenizer.CanaryTokenizer",),
+        summary="Special tokens of prompts, and tokens of several languages",
+    )
+    registry.tokenizer(
+        "asr.CanaryBPETokenizer",
+        "nemo_asr.tokenizers.canary:CanaryBPETokenizer",
+        aliases=("nemo.collections.common.tokenizers.canary_tokenizer.CanaryBPETokenizer",),
+        summary="Subwords and special tokens of prompts in one model of SentencePiece",
+    )
+    registry.tokenizer(
+        "asr.SpecialTokens",
+        "nemo_asr.tokenizers.special_tokens:SpecialTokens",
+        summary="Special tokens of prompts",
+    )
+    # Formats of prompts turn fields into tokens, as tokenizers turn text.
+    for name, model in (("CanaryPrompt", "Canary-1B"), ("Canary2Prompt", "Canary-1B-flash and Canary-1B-v2")):
+        registry.tokenizer(f"asr.{name}", f"nemo_asr.prompts.canary:{name}", summary=f"Prompts of {model}")
     registry.dataset(
         "asr.SpeechDataset", "nemo_asr.data.speech_dataset:SpeechDataset", summary="Audio and text of manifests"
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nemo_asr.models.ctc import CTCModel as CTCModel
     from nemo_asr.models.hybrid import HybridModel as HybridModel
     from nemo_asr.models.loading import restore as restore
+    from nemo_asr.models.multitask import MultitaskModel as MultitaskModel
     from nemo_asr.models.recognizer import SpeechRecognizer as SpeechRecognizer
     from nemo_asr.models.speaker import SpeakerModel as SpeakerModel
     from nemo_asr.models.speech_model import SpeechModel as SpeechModel

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from nemo_asr.models.nvidia_tokenizers import aggregate_config
 from nemo_core.errors import ArchiveError
 
 __all__ = [
@@ -79,8 +80,11 @@ def tokenizer_config(config: Mapping[str, Any], labels: Sequence[str] | None = N
         if not labels:
             raise ArchiveError("the configuration has no labels", hint="decoder.vocabulary should list them")
         return {"_target_": "asr.CharTokenizer", "labels": list(labels), "unknown": "skip"}
-    if section.get("type") != "bpe":
-        raise ArchiveError(f"the configuration has a tokenizer of type {section.get('type')!r}; only bpe is read")
+    kind = str(section.get("type")).lower()
+    if kind == "agg":
+        return aggregate_config(section)
+    if kind != "bpe":
+        raise ArchiveError(f"the configuration has a tokenizer of type {kind!r}; only bpe and agg are read")
     if not section.get("model_path"):
         raise ArchiveError("the configuration has no tokenizer.model_path, so the archive has no tokenizer")
     return {"_target_": "asr.SentencePieceTokenizer", "model_path": str(section["model_path"])}

@@ -27,5 +27,8 @@ if TYPE_CHECKING:
     from nemo_asr.modules.spec_augment import SpecAugment as SpecAugment
     from nemo_asr.modules.squeezeformer import SqueezeformerEncoder as SqueezeformerEncoder
     from nemo_asr.modules.stateless_predictor import StatelessPredictor as StatelessPredictor
+    from nemo_asr.modules.token_classifier import TokenClassifier as TokenClassifier
+    from nemo_asr.modules.transformer_decoder import TransformerDecoder as TransformerDecoder
+    from nemo_asr.modules.transformer_encoder import TransformerEncoder as TransformerEncoder
 
 __getattr__, __dir__ = attach(__name__)

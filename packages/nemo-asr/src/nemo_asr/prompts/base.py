@@ -67,9 +67,14 @@ class PromptFormat(Configured):
         """The places that fields fill, by name."""
         return {part.name: part for part in self.template if isinstance(part, Slot)}
 
+    @property
+    def fields(self) -> dict[str, Slot]:
+        """The places by every name that the field of each may have."""
+        return {name: slot for slot in self.slots.values() for name in (slot.name, *slot.aliases)}
+
     def check(self, fields: Mapping[str, Any]) -> None:
         """Raise a ``ConfigError`` where a field is not of this format, or says what it cannot."""
-        names = {name: slot for slot in self.slots.values() for name in (slot.name, *slot.aliases)}
+        names = self.fields
         for name, value in fields.items():
             if name not in names:
                 raise ConfigError(
