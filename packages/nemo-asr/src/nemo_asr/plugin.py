@@ -302,6 +302,11 @@ def nemo_components(registry: Registry) -> None:
         summary="Subwords as tokens: BPE and unigram models of SentencePiece",
     )
     registry.tokenizer(
+        "asr.WordPieceTokenizer",
+        "nemo_asr.tokenizers.word_piece:WordPieceTokenizer",
+        summary="Subwords as tokens: BERT's WordPiece",
+    )
+    registry.tokenizer(
         "asr.AggregateTokenizer",
         "nemo_asr.tokenizers.aggregate:AggregateTokenizer",
         summary="Tokens of several languages, each with a tokenizer of its own",
@@ -344,3 +349,10 @@ def nemo_components(registry: Registry) -> None:
     registry.command("asr", summary="Tools for speech recognition")
     registry.command("asr an4", "nemo_asr.cli.an4:an4", summary="Write manifests for the AN4 data")
     registry.command("asr digits", "nemo_asr.cli.digits:digits", summary="Write spoken digit strings as WAV files")
+    registry.command("asr tokenizer", summary="Learn and show tokenizers")
+    for name, summary in (
+        ("train", "Learn the tokens of a tokenizer from texts"),
+        ("show", "List the tokens of a tokenizer"),
+        ("encode", "Show the tokens that texts become"),
+    ):
+        registry.command(f"asr tokenizer {name}", f"nemo_asr.cli.tokenizer:{name}", summary=summary)

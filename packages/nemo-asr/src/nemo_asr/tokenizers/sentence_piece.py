@@ -132,18 +132,23 @@ def train_sentence_piece(
     texts: Iterable[str],
     *,
     vocab_size: int,
-    kind: Literal["bpe", "unigram"] = "bpe",
+    kind: Literal["bpe", "unigram", "char"] = "bpe",
     character_coverage: float = 1.0,
     byte_fallback: bool = False,
+    user_symbols: Sequence[str] = (),
+    max_piece_length: int = 16,
 ) -> bytes:
     """Learn a SentencePiece model and return its file's content; the same texts give the same model.
 
     Args:
         texts: What to learn from.
-        vocab_size: Number of tokens, ``<unk>`` included; there are no tokens for start, end and padding.
-        kind: ``bpe`` or ``unigram``.
+        vocab_size: Number of tokens, ``<unk>`` included; there are no tokens for start, end and padding. Of characters
+            there may be fewer.
+        kind: ``bpe``, ``unigram``, or ``char`` for characters.
         character_coverage: Share of the characters that get a token; the rarest others are ``<unk>``.
         byte_fallback: Spell characters without a token in bytes, which takes 256 more tokens.
+        user_symbols: Texts that are tokens whatever is around them.
+        max_piece_length: Characters of a token at most.
 
     Raises:
         ConfigError: There are too few texts for so many tokens, too many characters for so few, or none at all.
@@ -154,8 +159,8 @@ def train_sentence_piece(
     """
     import sentencepiece
 
-    if kind not in ("bpe", "unigram"):
-        raise ConfigError(f"tokenizer: kind {kind!r} is not known", hint="bpe or unigram")
+    if kind not in ("bpe", "unigram", "char"):
+        raise ConfigError(f"tokenizer: kind {kind!r} is not known", hint="bpe, unigram or char")
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -165,6 +170,9 @@ def train_sentence_piece(
             vocab_size=vocab_size,
             character_coverage=character_coverage,
             byte_fallback=byte_fallback,
+            user_defined_symbols=list(user_symbols),
+            max_sentencepiece_length=max_piece_length,
+            hard_vocab_limit=kind != "char",
             bos_id=-1,
             eos_id=-1,
             num_threads=1,  # with more, ties can fall either way
