@@ -69,7 +69,7 @@ def train(
     """
     from nemo_asr.tokenizers import SentencePieceTokenizer, train_sentence_piece, train_word_piece
 
-    options: dict[str, Any] = {
+    options: dict[str, Any] = {  # of SentencePiece
         "character_coverage": character_coverage,
         "byte_fallback": byte_fallback,
         "user_symbols": user_symbol or [],
@@ -84,12 +84,13 @@ def train(
         raise ConfigError(f"{output} is a file", hint="-o names a folder")
     model, vocabulary = (refuse_overwrite(output / name, overwrite) for name in (_MODEL, _VOCABULARY))
 
+    options["kind"] = kind.value
     found = _Counted(_texts(texts, lowercase, max_texts))
     if kind is Kind.wpe:
         tokens = train_word_piece(found, vocab_size=vocab_size)
         model.unlink(missing_ok=True)
     else:
-        content = train_sentence_piece(found, vocab_size=vocab_size, kind=kind.value, **options)
+        content = train_sentence_piece(found, vocab_size=vocab_size, **options)
         output.mkdir(parents=True, exist_ok=True)
         model.write_bytes(content)
         tokens = SentencePieceTokenizer(model).vocabulary

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nemo_asr.models.nvidia_tokenizers import aggregate_config
+from nemo_asr.models.nvidia_tokenizers import aggregate_config, word_piece_config
 from nemo_core.errors import ArchiveError
 
 __all__ = [
@@ -83,8 +83,10 @@ def tokenizer_config(config: Mapping[str, Any], labels: Sequence[str] | None = N
     kind = str(section.get("type")).lower()
     if kind == "agg":
         return aggregate_config(section)
+    if kind == "wpe":
+        return word_piece_config(section)
     if kind != "bpe":
-        raise ArchiveError(f"the configuration has a tokenizer of type {kind!r}; only bpe and agg are read")
+        raise ArchiveError(f"the configuration has a tokenizer of type {kind!r}", hint="bpe, wpe and agg are read")
     if not section.get("model_path"):
         raise ArchiveError("the configuration has no tokenizer.model_path, so the archive has no tokenizer")
     return {"_target_": "asr.SentencePieceTokenizer", "model_path": str(section["model_path"])}

@@ -1,4 +1,4 @@
-"""Reading NVIDIA's configurations of tokenizers that are made of others, or of special tokens too."""
+"""Reading NVIDIA's configurations of tokenizers: WordPiece, and those made of others or of special tokens too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from nemo_core.errors import ArchiveError
 
-__all__ = ["aggregate_config", "prompt_tokenizer_config"]
+__all__ = ["aggregate_config", "prompt_tokenizer_config", "word_piece_config"]
 
 
 def aggregate_config(section: Mapping[str, Any], target: str = "asr.AggregateTokenizer") -> dict[str, Any]:
@@ -36,3 +36,20 @@ def prompt_tokenizer_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if kind != "bpe" or not section.get("model_path"):
         raise ArchiveError(f"the configuration has a tokenizer of type {kind!r} without special tokens, or no model")
     return {"_target_": "asr.CanaryBPETokenizer", "model_path": str(section["model_path"])}
+
+
+def word_piece_config(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the node of the tokenizer for a section ``tokenizer`` of the type ``wpe``.
+
+    NeMo sets it up as that of bert-base-cased, which leaves the case of text as it is.
+
+    Example:
+        >>> word_piece_config({"type": "wpe", "vocab_path": "vocab.txt"})["_target_"]
+        'asr.WordPieceTokenizer'
+    """
+    if not section.get("vocab_path"):
+        raise ArchiveError("the configuration has no tokenizer.vocab_path, so the archive has no tokenizer")
+    given = {key for key, value in (section.get("hf_kwargs") or {}).items() if value is not None}
+    if others := sorted(given - {"use_fast"}):
+        raise ArchiveError(f"the tokenizer has special tokens of its own: {', '.join(others)}, which are not offered")
+    return {"_target_": "asr.WordPieceTokenizer", "vocab_path": str(section["vocab_path"])}
