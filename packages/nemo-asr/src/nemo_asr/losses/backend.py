@@ -9,10 +9,15 @@ import torch
 
 from nemo_core.errors import ConfigError
 
+_OLDEST_TRITON = (3, 4)  # kernels take tuples of constants
+_VOLTA = (7, 0)  # what Triton compiles for, at the least
+
 try:
     import triton
     from triton import language as tl
 
+    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < _OLDEST_TRITON:
+        raise ImportError("too old")
     jit = triton.jit
 except ImportError:  # CUDA builds of torch bring it, others do not
 
@@ -23,8 +28,6 @@ except ImportError:  # CUDA builds of torch bring it, others do not
     triton = tl = None
 
 __all__ = ["check_backend", "jit", "tl", "triton", "with_triton"]
-
-_VOLTA = (7, 0)  # what Triton compiles for, at the least
 
 
 def check_backend(backend: str, known: Sequence[str]) -> str:
@@ -56,7 +59,8 @@ def with_triton(backend: str, device: torch.device) -> bool:
         return False
     if triton is None:
         raise ConfigError(
-            "backend 'triton': Triton is not installed", hint="pip install triton, or backend: auto, which does without"
+            f"backend 'triton': Triton {'.'.join(map(str, _OLDEST_TRITON))} or later is not installed",
+            hint="pip install triton, or backend: auto, which does without",
         )
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         raise ConfigError(
