@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
+    from nemo_asr.decoding.aed_beam import aed_beam_search as aed_beam_search
     from nemo_asr.decoding.aed_greedy import aed_greedy_search as aed_greedy_search
     from nemo_asr.decoding.align import align as align
     from nemo_asr.decoding.ctc_greedy import TokenPath as TokenPath

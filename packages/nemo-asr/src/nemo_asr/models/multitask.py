@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nemo_asr.data.batch import SpeechBatch
+from nemo_asr.decoding.aed_beam import aed_beam_search
 from nemo_asr.decoding.aed_greedy import AEDLimits, aed_greedy_search
 from nemo_asr.decoding.ctc_greedy import TokenPath
 from nemo_asr.decoding.hypothesis import Hypothesis
@@ -50,6 +51,8 @@ class MultitaskModel(SpeechRecognizer):
         classifier_dropout: Probability of a dropped hidden state before the output layer.
         max_length: Most tokens of prompt and answer together; None for one more than the decoder has positions.
         max_generation_delta: How many tokens these may be more than there are frames; None for any number.
+        beam_size: How many answers the search follows; 1 for greedy search.
+        length_penalty: See :func:`~nemo_asr.decoding.aed_beam.aed_beam_search`.
         min_duration: Shorter audio is recognised with silence on both sides, so that it lasts this long, seconds.
 
     Example:
@@ -88,6 +91,8 @@ class MultitaskModel(SpeechRecognizer):
         classifier_dropout: float = 0.0,
         max_length: int | None = None,
         max_generation_delta: int | None = None,
+        beam_size: int = 1,
+        length_penalty: float = 0.0,
         min_duration: float = 0.0,
     ) -> None:
         super().__init__()
@@ -96,6 +101,8 @@ class MultitaskModel(SpeechRecognizer):
                 f"the decoder has {decoder.vocab_size} tokens, but the tokenizer {len(tokenizer)}",
                 hint="set decoder.vocab_size to how many there are, or more",
             )
+        if beam_size < 1:
+            raise ConfigError(f"beam_size is {beam_size}", hint="give at least 1, which is greedy search")
         if transformer_encoder is not None and transformer_encoder.hidden_size != decoder.hidden_size:
             raise ConfigError(
                 f"the Transformer encoder has a hidden_size of {transformer_encoder.hidden_size}, "
@@ -114,6 +121,8 @@ class MultitaskModel(SpeechRecognizer):
         self.prompt = prompt
         self.spec_augment = spec_augment
         self.use_loss_mask_for_prompt = use_loss_mask_for_prompt
+        self.beam_size = beam_size
+        self.length_penalty = length_penalty
         self.min_duration = min_duration
         self.limits = AEDLimits(tokenizer.end, tokenizer.padding, len(tokenizer), max_length, max_generation_delta)
         self.loss = SmoothedCrossEntropyLoss(label_smoothing)
@@ -159,7 +168,7 @@ class MultitaskModel(SpeechRecognizer):
         """Return loss and hypotheses of one pass through the encoder."""
         encoded, length = self.encode(batch.audio, batch.length)
         prompts = [prompt for prompt, _ in self._examples(batch)]
-        paths = aed_greedy_search(self.decoder, self.classifier, encoded, length, prompts, self.limits)
+        paths = self._decode(encoded, length, prompts)
         durations = (batch.length / self.sample_rate).tolist()
         hypotheses = [self._hypothesis(*each, timestamps=False) for each in zip(paths, durations, strict=True)]
         return self._loss(batch, encoded, length), hypotheses
@@ -172,7 +181,7 @@ class MultitaskModel(SpeechRecognizer):
         timestamps: bool = False,
         prompts: Sequence[Sequence[int]] | None = None,
     ) -> list[Hypothesis]:
-        """Return the greedy answers to ``audio`` (B, T).
+        """Return the answers to ``audio`` (B, T).
 
         Args:
             audio: Samples (B, T).
@@ -186,7 +195,7 @@ class MultitaskModel(SpeechRecognizer):
         durations = (length / self.sample_rate).tolist()
         audio, length = pad_short(audio, length, round(self.min_duration * self.sample_rate))
         encoded, length = self.encode(audio, length)
-        paths = aed_greedy_search(self.decoder, self.classifier, encoded, length, prompts, self.limits)
+        paths = self._decode(encoded, length, prompts)
         return [self._hypothesis(*each, timestamps) for each in zip(paths, durations, strict=True)]
 
     def transcribe(self, audio: Any, **options: Any) -> list[Hypothesis]:
@@ -228,6 +237,12 @@ class MultitaskModel(SpeechRecognizer):
             DataError: A field says what the model does not know.
         """
         return self.prompt.encode(fields, self.tokenizer)
+
+    def _decode(self, encoded: Tensor, length: Tensor, prompts: Sequence[Sequence[int]]) -> list[TokenPath]:
+        parts = (self.decoder, self.classifier, encoded, length, prompts, self.limits)
+        if self.beam_size == 1:
+            return aed_greedy_search(*parts)
+        return aed_beam_search(*parts, self.beam_size, self.length_penalty)
 
     def _hypothesis(self, path: TokenPath, duration: float, timestamps: bool) -> Hypothesis:
         text, alignment = self.tokenizer.decode(path.tokens), None

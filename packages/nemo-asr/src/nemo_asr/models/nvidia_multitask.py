@@ -54,7 +54,7 @@ def multitask_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "use_loss_mask_for_prompt": bool(config.get("use_loss_mask_for_prompt")),
         "classifier_dropout": float(head.get("dropout") or 0.0),
         "min_duration": _SHORTEST,
-        **_limits(config, int(decoder.get("max_sequence_length", 512))),
+        **_decoding(config, int(decoder.get("max_sequence_length", 512))),
     }
     layers = config.get("transf_encoder") or {}
     if layers.get("num_layers"):
@@ -99,14 +99,20 @@ def _prompt(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"_target_": _PROMPTS[name], **({"defaults": defaults} if defaults else {})}
 
 
-def _limits(config: Mapping[str, Any], positions: int) -> dict[str, int]:
-    """Return how long answers may be: NVIDIA's beam search, also of one beam, gives one token more than greedy."""
+def _decoding(config: Mapping[str, Any], positions: int) -> dict[str, Any]:
+    """Return how answers are searched for, and how long they may be."""
     decoding = config.get("decoding") or {}
     beam = decoding.get("strategy", "beam") == "beam"
     settings = decoding.get("beam" if beam else "greedy") or {}
     delta = settings.get("max_generation_delta", -1)
-    limits = {"max_length": positions + beam}
-    return limits if delta is None or delta < 0 else {**limits, "max_generation_delta": delta + beam}
+    # NVIDIA's beam search, also of one beam, gives one token more than its greedy search.
+    node: dict[str, Any] = {"max_length": positions + beam}
+    if delta is not None and delta >= 0:
+        node["max_generation_delta"] = delta + beam
+    if beam and settings.get("beam_size", 1) > 1:
+        node["beam_size"] = settings["beam_size"]
+        node["length_penalty"] = settings.get("length_penalty", 0.0)
+    return node
 
 
 def _mapping(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
