@@ -37,20 +37,22 @@ class Alignment:
     @property
     def words(self) -> tuple[Span, ...]:
         """The words: what stands between spaces."""
-        words: list[Span] = []
+        return tuple(_join(pieces, "") for pieces in self.tokens_of_words())
+
+    def tokens_of_words(self) -> list[list[Span]]:
+        """Return the tokens of each word, the spaces around it left out."""
+        words: list[list[Span]] = []
         pieces: list[Span] = []
         for token in self.tokens:
             if token.text[:1].isspace() and pieces:
-                words.append(_join(pieces, ""))
+                words.append(pieces)
                 pieces = []
             if not token.text.isspace():
                 pieces.append(Span(token.text.lstrip(), token.start, token.end) if not pieces else token)
             if token.text[-1:].isspace() and pieces:
-                words.append(_join(pieces, ""))
+                words.append(pieces)
                 pieces = []
-        if pieces:
-            words.append(_join(pieces, ""))
-        return tuple(words)
+        return [*words, pieces] if pieces else words
 
     def segments(self, endings: str = ".!?") -> tuple[Span, ...]:
         """Return the stretches of words that end in one of ``endings`` (the last one may end without)."""
@@ -77,6 +79,7 @@ class Hypothesis:
         duration: Seconds of the audio.
         alignment: When the tokens are said, if timestamps were asked for.
         source: Name of the audio: a path, or its place in the input.
+        reference: What was to be heard, where a manifest says so.
         error: Why there is no transcript; None where there is one.
     """
 
@@ -86,6 +89,7 @@ class Hypothesis:
     duration: float = 0.0
     alignment: Alignment | None = None
     source: str = ""
+    reference: str | None = None
     error: NemoError | None = field(default=None, compare=False)
 
     @property
