@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_lib
 import time
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +14,13 @@ from nemo_core.cli.output import (
     print_json,
     print_problem,
     progress,
-    refuse_overwrite,
     table,
 )
-from nemo_core.errors import DataError
+from nemo_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from nemo_asr.decoding import Hypothesis
-    from nemo_asr.transcription import Source
+    from nemo_asr.transcription.formats import Format
 
 __all__ = ["transcribe"]
 
@@ -32,14 +29,30 @@ def transcribe(
     model: Annotated[str, typer.Argument(help="Model archive (.nemo), or name of a published model.")],
     audio: Annotated[list[str], typer.Argument(help="Files, folders, globs in quotes, or manifests (.jsonl).")],
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Say when each word is spoken.")] = False,
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="txt, json, ctm, srt, vtt or textgrid; with -o also several, by default txt,json. Without -o it is "
+            "printed.",
+        ),
+    ] = None,
     manifest: Annotated[
         bool, typer.Option("--manifest", help="AUDIO are manifests, whatever they are called.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="For one text per audio, and transcripts.jsonl."),
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="For a file per audio and format; json and ctm: for all."
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Audios that are transcribed together.")] = 16,
+    chunk_seconds: Annotated[
+        float | None, typer.Option(min=1, metavar="N", help="Cut longer audio, where it is quiet, into such pieces.")
+    ] = None,
+    decoder: Annotated[
+        str | None, typer.Option(metavar="ctc|transducer", help="Which decoder of a hybrid model is used.")
+    ] = None,
     channel: Annotated[
         str | None, typer.Option(metavar="N|average", help="Channel of audio that has several: a number, or average.")
     ] = None,
@@ -53,31 +66,46 @@ def transcribe(
     an audio could not be transcribed; the others are.
 
     Example:
-      nemo transcribe runs/spoken_digits/latest/model.nemo a.wav "calls/*.mp3" --timestamps
+      nemo transcribe runs/spoken_digits/latest/model.nemo a.wav "calls/*.mp3" --format srt -o subtitles
     """
     from nemo_asr.transcription.sources import find_sources
 
     sources = find_sources([_manifest(path) for path in audio] if manifest else list(audio))
-    files = _prepare_output(output, sources, overwrite)
+    formats = _formats(format, output, json)
+    files = None
+    if output is not None:
+        from nemo_asr.transcription.writers import OutputFolder
+
+        files = OutputFolder(output, [source.name for source in sources], formats, overwrite=overwrite)
 
     from nemo_asr.models.loading import restore
 
     recognizer = restore(model, map_location=_device(device))
+    if decoder is not None:
+        _choose_decoder(recognizer, decoder)
     started = time.perf_counter()
     with progress("Transcribing", total=len(sources), unit="files") as advance:
         hypotheses = recognizer.transcribe(
-            sources, batch_size=batch_size, timestamps=timestamps, channel=_channel(channel), progress=advance
+            sources,
+            batch_size=batch_size,
+            timestamps=timestamps or any(each.timed for each in formats),
+            chunk_seconds=chunk_seconds,
+            channel=_channel(channel),
+            progress=advance,
         )
     seconds = time.perf_counter() - started
 
-    pairs = list(zip(sources, hypotheses, strict=True))
-    summary = _summary(pairs, seconds)
-    if output is not None:
-        _write(output, files, pairs)
+    if files is not None:
+        files.write(hypotheses)
+    summary = _summary(hypotheses, seconds)
     if json:
-        print_json({"transcripts": [_record(*pair) for pair in pairs], **summary})
+        from nemo_asr.transcription.formats import record
+
+        print_json({"transcripts": [record(each) for each in hypotheses], **summary})
+    elif files is None and formats:
+        _print(hypotheses, formats[0])
     else:
-        _show(pairs, summary, timestamps)
+        _show(hypotheses, summary, timestamps)
     failed = [hypothesis for hypothesis in hypotheses if hypothesis.error is not None]
     for hypothesis in failed:
         print_problem("error", hypothesis.error.message, hypothesis.error.hint)
@@ -85,10 +113,52 @@ def transcribe(
         raise typer.Exit(1)
 
 
+def _formats(given: list[str] | None, output: Path | None, json: bool) -> list[Format]:
+    """Return what is to be written, or, if there is no folder to write to, printed."""
+    from nemo_asr.transcription.formats import find_format
+
+    names = [name.strip() for each in given or () for name in each.split(",")]
+    if output is None and (len(names) > 1 or (names and json)):
+        raise ConfigError("only one format can be printed", hint="give a folder with -o")
+    if output is not None and not names:
+        names = ["txt", "json"]
+    return [find_format(name) for name in dict.fromkeys(names)]
+
+
+def _print(hypotheses: list[Hypothesis], format: Format) -> None:
+    from nemo_asr.transcription.writers import render
+
+    good = [hypothesis for hypothesis in hypotheses if hypothesis.error is None or format.name == "json"]
+    if good:
+        typer.echo(render(good, format), nl=False)
+
+
+def _choose_decoder(recognizer: Any, decoder: str) -> None:
+    from nemo_asr.models.hybrid import HybridModel
+
+    if not isinstance(recognizer, HybridModel):
+        raise ConfigError(f"a {type(recognizer).__name__} has no choice of decoders", hint="leave out --decoder")
+    recognizer.decoder = decoder
+
+
 def _manifest(path: str) -> Any:
     from nemo_asr.data.manifest import Manifest
 
     return Manifest(path)
+
+
+def _fields(given: list[str]) -> dict[str, str]:
+    """Return what the prompt says.
+
+    >>> _fields(["task=translate", "target_lang=de"])
+    {'task': 'translate', 'target_lang': 'de'}
+    """
+    fields = dict(each.split("=", 1) for each in given if "=" in each)
+    if len(fields) < len(given):
+        raise DataError(
+            f"--prompt {' --prompt '.join(given)}: not one KEY=VALUE for each field", hint="such as --prompt pnc=no"
+        )
+    return fields
 
 
 def _channel(given: str | None) -> int | str | None:
@@ -103,64 +173,15 @@ def _device(given: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _prepare_output(folder: Path | None, sources: list[Source], overwrite: bool) -> list[Path]:
-    """Make the folder, and return the file for the text of each source."""
-    if folder is None:
-        return []
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file", hint="-o names a folder")
-    files = [folder / f"{name}.txt" for name in _unique_names([source.name for source in sources])]
-    for file in (folder / "transcripts.jsonl", *files):
-        refuse_overwrite(file, overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
-    return files
-
-
-def _unique_names(paths: list[str]) -> list[str]:
-    """Return a name for the text of each audio: that of its file, where it recurs with the folder, then with a number.
-
-    >>> _unique_names(["x/a.wav", "b.wav", "y/a.wav", "y/a.mp3"])
-    ['x-a', 'b', 'y-a', 'y-a-2']
-    """
-    stems = [Path(path).stem for path in paths]
-    recurring = Counter(stems)
-    names = [
-        stem if recurring[stem] == 1 else "-".join(Path(path).with_suffix("").parts[-2:])
-        for path, stem in zip(paths, stems, strict=True)
-    ]
-    unique: dict[str, int] = {}  # names given so far, each with the number its next namesake gets
-    for name in names:
-        candidate, number = name, unique.get(name, 2)
-        while candidate in unique:
-            candidate, number = f"{name}-{number}", number + 1
-        unique[name] = number
-        unique.setdefault(candidate, 2)
-    return list(unique)
-
-
-def _record(source: Source, hypothesis: Hypothesis) -> dict[str, Any]:
-    record: dict[str, Any] = {"audio_filepath": hypothesis.source, "duration": round(hypothesis.duration, 4)}
-    if source.text is not None:
-        record["text"] = source.text
-    record["pred_text"] = hypothesis.text
-    if hypothesis.error is not None:
-        return {**record, "error": hypothesis.error.message}
-    record["score"] = round(hypothesis.score, 4)
-    if hypothesis.alignment is not None:
-        record["words"] = [{"text": word.text, "start": word.start, "end": word.end} for word in hypothesis.words]
-    return record
-
-
-def _summary(pairs: list[tuple[Source, Hypothesis]], seconds: float) -> dict[str, Any]:
-    audio = sum(hypothesis.duration for _, hypothesis in pairs)
-    failed = sum(hypothesis.error is not None for _, hypothesis in pairs)
+def _summary(hypotheses: list[Hypothesis], seconds: float) -> dict[str, Any]:
+    good = [hypothesis for hypothesis in hypotheses if hypothesis.error is None]
     summary: dict[str, Any] = {
-        "transcribed": len(pairs) - failed,
-        "failed": failed,
-        "audio_seconds": round(audio, 2),
+        "transcribed": len(good),
+        "failed": len(hypotheses) - len(good),
+        "audio_seconds": round(sum(hypothesis.duration for hypothesis in good), 2),
         "seconds": round(seconds, 3),
     }
-    scored = [(source.text, found.text) for source, found in pairs if source.text is not None and found.error is None]
+    scored = [(each.reference, each.text) for each in good if each.reference is not None]
     if scored:
         from nemo_asr.metrics import CharErrorRate, WordErrorRate
 
@@ -170,19 +191,17 @@ def _summary(pairs: list[tuple[Source, Hypothesis]], seconds: float) -> dict[str
     return summary
 
 
-def _show(pairs: list[tuple[Source, Hypothesis]], summary: dict[str, Any], timestamps: bool) -> None:
-    done = [(source, hypothesis) for source, hypothesis in pairs if hypothesis.error is None]
-    said = any(source.text is not None for source, _ in done)
+def _show(hypotheses: list[Hypothesis], summary: dict[str, Any], timestamps: bool) -> None:
+    done = [hypothesis for hypothesis in hypotheses if hypothesis.error is None]
+    said = any(hypothesis.reference is not None for hypothesis in done)
     columns = ["audio", "seconds", *(["said"] if said else []), "heard"]
-    names = _short_names([hypothesis.source for _, hypothesis in done])
+    names = _short_names([hypothesis.source for hypothesis in done])
     rows = []
-    for source, hypothesis in done:
-        heard = hypothesis.text.strip()
+    for each in done:
+        heard = each.text.strip()
         if timestamps:
-            heard = " ".join(f"{word.text} [{word.start:.2f}-{word.end:.2f}]" for word in hypothesis.words)
-        rows.append(
-            [names[hypothesis.source], round(hypothesis.duration, 2), *([source.text or ""] if said else []), heard]
-        )
+            heard = " ".join(f"{word.text} [{word.start:.2f}-{word.end:.2f}]" for word in each.words)
+        rows.append([names[each.source], round(each.duration, 2), *([each.reference or ""] if said else []), heard])
     if rows:
         table("", columns, rows)
     line = f"{summary['transcribed']} transcribed" + (f", {summary['failed']} failed" if summary["failed"] else "")
@@ -198,11 +217,3 @@ def _short_names(paths: list[str]) -> dict[str, str]:
     """Return what the table calls each path: the name of the file, and the folders too where names recur."""
     names = {path: Path(path).name for path in paths}
     return names if len(set(names.values())) == len(names) else {path: path for path in paths}
-
-
-def _write(folder: Path, files: list[Path], pairs: list[tuple[Source, Hypothesis]]) -> None:
-    lines = [json_lib.dumps(_record(*pair), ensure_ascii=False) for pair in pairs]
-    (folder / "transcripts.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for file, (_, hypothesis) in zip(files, pairs, strict=True):
-        if hypothesis.error is None:
-            file.write_text(hypothesis.text.strip() + "\n", encoding="utf-8")
