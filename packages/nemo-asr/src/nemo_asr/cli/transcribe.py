@@ -16,7 +16,7 @@ from nemo_core.cli.output import (
     progress,
     table,
 )
-from nemo_core.errors import ConfigError
+from nemo_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from nemo_asr.decoding import Hypothesis
@@ -52,6 +52,10 @@ def transcribe(
     ] = None,
     decoder: Annotated[
         str | None, typer.Option(metavar="ctc|transducer", help="Which decoder of a hybrid model is used.")
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", metavar="KEY=VALUE", help="What a model that takes prompts is told; can be repeated."),
     ] = None,
     channel: Annotated[
         str | None, typer.Option(metavar="N|average", help="Channel of audio that has several: a number, or average.")
@@ -91,6 +95,7 @@ def transcribe(
             timestamps=timestamps or any(each.timed for each in formats),
             chunk_seconds=chunk_seconds,
             channel=_channel(channel),
+            prompt=_fields(prompt or []),
             progress=advance,
         )
     seconds = time.perf_counter() - started
