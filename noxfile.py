@@ -26,6 +26,7 @@ TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
 TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, "import-linter", "mypy", "ruff", "types-PyYAML")
 TORCH = "torch==2.13.0"
+TRITON = "triton==3.7.1"  # what that torch brings in its builds for CUDA
 LOCK_HEADER = (
     "# The exact versions that CI and the README's commands install; `nox -s lock` renews them. torch is pinned; a",
     "# wheel with a local version, such as 2.13.0+cpu, satisfies it.",
@@ -157,10 +158,26 @@ def campaign(session: nox.Session) -> None:
     pytest(session, "-m", "campaign", *tests_of, *session.posargs)
 
 
+@nox.session
+def triton(session: nox.Session) -> None:
+    """Test the losses' kernels for CUDA without a GPU: in Triton's interpreter, and that they compile."""
+    install(session, *wheels(session, "core", "asr"), TRITON, *TEST_TOOLS)
+    tests = str(ROOT / "packages/nemo-asr/tests/losses/test_backends.py")
+    pytest(session, tests, *session.posargs, env={"TRITON_INTERPRET": "1"})
+
+
+@nox.session
+def torchaudio(session: nox.Session) -> None:
+    """Test what uses the optional torchaudio: front ends against its own, and its loss where that loads."""
+    install(session, *wheels(session, "core", "asr"), "nemo-asr[torchaudio]", *TEST_TOOLS)
+    names = ("test_torchaudio_support.py", "modules/test_torchaudio_features.py", "losses/test_backends.py")
+    pytest(session, *(str(ROOT / "packages/nemo-asr/tests" / name) for name in names), *session.posargs, workers=0)
+
+
 @nox.session(venv_backend="none")
 def lock(session: nox.Session) -> None:
     """Renew ``constraints.txt`` from what the packages declare and the jobs install; torch stays where it is pinned."""
-    wanted = [*TOOLS, TORCH]
+    wanted = [*TOOLS, TORCH, TRITON]
     for package in PACKAGES:
         project = nox.project.load_toml(ROOT / f"packages/nemo-{package}/pyproject.toml")["project"]
         extras = itertools.chain.from_iterable(project.get("optional-dependencies", {}).values())
