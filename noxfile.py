@@ -174,6 +174,14 @@ def torchaudio(session: nox.Session) -> None:
     pytest(session, *(str(ROOT / "packages/nemo-asr/tests" / name) for name in names), *session.posargs, workers=0)
 
 
+@nox.session
+def nvidia(session: nox.Session) -> None:
+    """Compare with NVIDIA NeMo over many configurations, in both directions; ``nox -s nvidia -- NAME`` for some."""
+    install(session, *wheels(session, "core", "asr"))
+    script = str(ROOT / "integration-tests/nvidia/campaign.py")
+    session.run("python", script, *session.posargs, env=job_env(UV=find_uv()))
+
+
 @nox.session(venv_backend="none")
 def lock(session: nox.Session) -> None:
     """Renew ``constraints.txt`` from what the packages declare and the jobs install; torch stays where it is pinned."""
