@@ -81,7 +81,7 @@ LSTM = {**SMALL, "n_layers": 2, "proj_size": 12}
 NUMBERS = {
     "squeezeformer": (
         lambda: SqueezeformerEncoder(**SMALL, n_layers=3, time_reduce_idx=1),
-        ((16, 11), [-3.84021, -0.04351, 0.50676, -1.26978], 0.9733),
+        ((16, 11), [-3.7622, -0.05937, 0.53075, -1.32746], 0.97356),
     ),
     "squeezeformer, recovery before the last layer": (
         lambda: SqueezeformerEncoder(
@@ -95,7 +95,7 @@ NUMBERS = {
             conv_norm_type="layer_norm",
             feat_out=12,
         ),
-        ((12, 11), [-1.30801, -0.90371, 1.57519, -1.30386], 1.37427),
+        ((12, 11), [-1.31072, -0.89964, 1.57961, -1.29335], 1.37087),
     ),
     "squeezeformer, absolute positions": (
         lambda: SqueezeformerEncoder(
@@ -106,7 +106,7 @@ NUMBERS = {
             adaptive_scale=False,
             subsampling="striding",
         ),
-        ((16, 11), [-0.1317, -1.42004, -1.67268, 1.24287], 0.89229),
+        ((16, 11), [-0.16408, -1.06787, -1.799, 1.24399], 0.88635),
     ),
     "squeezeformer, limited context": (
         lambda: SqueezeformerEncoder(
@@ -118,23 +118,23 @@ NUMBERS = {
             subsampling="stacking",
             subsampling_factor=2,
         ),
-        ((16, 22), [-3.81552, 0.05199, 0.73402, -1.28928], 0.93438),
+        ((16, 21), [-3.75748, -0.05827, 0.69283, -0.80172], 0.93581),
     ),
     "squeezeformer, no reduction": (
         lambda: SqueezeformerEncoder(**SMALL, n_layers=2, subsampling_factor=8, subsampling_conv_channels=8),
-        ((16, 6), [-0.23528, -2.70794, -0.01552, -0.37575], 0.72591),
+        ((16, 6), [-0.19821, -2.75326, 0.02813, -0.34756], 0.72374),
     ),
     "lstm, both directions": (
         lambda: LSTMEncoder(**LSTM, subsampling="stacking"),
-        ((12, 11), [-1.57925, -0.5931, 0.39804, 1.18243], 0.89023),
+        ((12, 10), [-1.4945, -0.53304, 0.26317, 1.27934], 0.84461),
     ),
     "lstm, one direction": (
         lambda: LSTMEncoder(**LSTM, bidirectional=False, subsampling="striding", subsampling_conv_channels=4),
-        ((12, 11), [-0.04539, 0.13688, 0.31524, -0.38768], 0.72851),
+        ((12, 11), [-0.00513, 0.1366, 0.32421, -0.38347], 0.73386),
     ),
     "lstm, norm before stacking": (
         lambda: LSTMEncoder(**LSTM, subsampling="stacking_norm", subsampling_factor=2),
-        ((12, 22), [-1.16697, -0.36997, 0.33534, 1.27659], 0.88924),
+        ((12, 21), [-1.71824, -0.68712, 0.3887, 0.34299], 0.82136),
     ),
 }
 
@@ -142,9 +142,11 @@ NUMBERS = {
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_of_nemo(name):
     make, (shape, numbers, magnitude) = NUMBERS[name]
+    features = 2 * spread((1, 10, 44), 99)
+    features[:, :, 43:] = 0  # as NeMo's front ends give them: a frame more than they count
     with torch.no_grad():
-        (encoded,), frames = filled(make())(2 * spread((1, 10, 43), 99), torch.tensor([43]))
+        (encoded,), frames = filled(make())(features, torch.tensor([43]))
+    encoded = encoded[:, :frames]
     assert tuple(encoded.shape) == shape
-    assert frames.item() == shape[1]
     assert [encoded[at].item() for at in ((0, 0), (3, 1), (7, -2), (11, -1))] == pytest.approx(numbers, abs=5e-5)
     assert encoded.abs().mean().item() == pytest.approx(magnitude, abs=5e-5)

@@ -33,7 +33,8 @@ def test_padding_changes_nothing_and_lengths_are_those_that_come_out(kind, facto
             assert frames.item() <= 1  # the padding of a causal convolution reaches a frame
             return
         alone, count = subsampling(x[:, :length], torch.tensor([length]))
-    assert frames.item() == count.item() == alone.shape[1]
+    assert frames.item() == count.item() <= alone.shape[1]
+    assert kind.startswith("stacking") or count.item() == alone.shape[1]
     torch.testing.assert_close(padded[:, :count], alone[:, :count], rtol=1e-4, atol=1e-5)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nemo_asr.modules.encoder import AcousticEncoder
+from nemo_asr.modules.jasper import mask_beyond
 from nemo_asr.modules.subsampling import make_subsampling
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
@@ -19,8 +21,8 @@ class LSTMEncoder(AcousticEncoder):
     """Subsampling and a stack of LSTMs with projections, each followed by a layer norm and dropout.
 
     The encoder of He et al. (2019, arXiv:1811.06621). Names of arguments and weights are those of NVIDIA NeMo. Backward
-    LSTMs start at the end of an utterance and not in its padding (in NeMo they start in the padding, so there what they
-    give depends on the batch).
+    LSTMs start at the end of an utterance, wherever its padding ends. (In NeMo they start at the end of the batch, so
+    that what they give depends on it; the two agree on an utterance alone.)
 
     Args:
         feat_in: Features per frame that come in.
@@ -40,7 +42,7 @@ class LSTMEncoder(AcousticEncoder):
         >>> encoder = LSTMEncoder(80, n_layers=2, d_model=32, proj_size=16)
         >>> encoded, length = encoder(features=torch.randn(2, 80, 100), length=torch.tensor([100, 60]))
         >>> encoded.shape, length.tolist()
-        (torch.Size([2, 16, 25]), [25, 15])
+        (torch.Size([2, 16, 26]), [25, 15])
     """
 
     def __init__(
@@ -88,18 +90,23 @@ class LSTMEncoder(AcousticEncoder):
     def forward(self, features: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Return the encoded frames (B, D, T') and their lengths (B,)."""
         x = features.transpose(1, 2)
+        # Where an utterance ends for the backward LSTMs: NeMo's front ends give one frame, of zeros, more than they
+        # count, and that is where those of NeMo start if an utterance is alone.
+        end = length + 1
+        if self.bidirectional:
+            x = F.pad(mask_beyond(features, length).transpose(1, 2), (0, 0, 0, 1))
         if isinstance(self.pre_encode, nn.Linear):
             x = self.pre_encode(x)
         else:
+            end = self.pre_encode.frames(end)
             x, length = self.pre_encode(x, length)
         for layer in self.layers:
-            x = self._run(layer, x, length) if isinstance(layer, nn.LSTM) else layer(x)
+            x = self._run(layer, x, end) if isinstance(layer, nn.LSTM) else layer(x)
         return x.transpose(1, 2), length
 
-    def _run(self, lstm: nn.LSTM, x: Tensor, length: Tensor) -> Tensor:
+    def _run(self, lstm: nn.LSTM, x: Tensor, end: Tensor) -> Tensor:
         if not self.bidirectional:  # what comes after the end changes nothing before it
             y: Tensor = lstm(x)[0]
             return y
-        # An utterance of no frames at all is not packed; what one frame of its padding gives belongs to nobody.
-        packed = pack_padded_sequence(x, length.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(x, end.cpu(), batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]

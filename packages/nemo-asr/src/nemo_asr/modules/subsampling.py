@@ -22,6 +22,10 @@ class Subsampling(nn.Module, abc.ABC):
     def forward(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Return the frames (B, T', D') and their lengths (B,)."""
 
+    @abc.abstractmethod
+    def frames(self, length: Tensor) -> Tensor:
+        """Return how many frames come out where ``length`` (B,) come in, one that is not whole included."""
+
 
 class ConvSubsampling(Subsampling):
     """2-d convolutions of stride 2 over time and frequency, then a linear layer.
@@ -78,12 +82,18 @@ class ConvSubsampling(Subsampling):
             length = _length_after(layer, length)
         return self.out(x.transpose(1, 2).flatten(2)), length
 
+    def frames(self, length: Tensor) -> Tensor:
+        """Return how many frames come out where ``length`` (B,) come in."""
+        for layer in self.conv:
+            length = _length_after(layer, length)
+        return length
+
 
 class StackingSubsampling(Subsampling):
-    """``factor`` frames side by side, then a linear layer; a stack that an utterance does not fill ends with zeros.
+    """``factor`` frames side by side, then a linear layer; frames at the end that do not fill a stack are dropped.
 
-    (NVIDIA NeMo stacks so too, but counts a stack that is not full or not depending on the padding of the batch; the
-    two agree on an utterance without padding.)
+    (NVIDIA NeMo counts a last stack or not depending on the padding of the batch. Its front ends give one frame more
+    than they count, so that of an utterance alone it drops such frames, too.)
 
     Args:
         feat_in: Features per frame that come in.
@@ -94,7 +104,7 @@ class StackingSubsampling(Subsampling):
     Example:
         >>> x, length = StackingSubsampling(80, 16, factor=4)(torch.randn(2, 10, 80), torch.tensor([10, 8]))
         >>> x.shape, length.tolist()
-        (torch.Size([2, 3, 16]), [3, 2])
+        (torch.Size([2, 3, 16]), [2, 2])
     """
 
     def __init__(self, feat_in: int, feat_out: int, *, factor: int, norm: bool = False) -> None:
@@ -105,12 +115,15 @@ class StackingSubsampling(Subsampling):
 
     def forward(self, x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Return the frames (B, T', D') and their lengths (B,)."""
-        inside = torch.arange(x.shape[1], device=x.device) < length.unsqueeze(1)
-        x = F.pad(x * inside.unsqueeze(2), (0, 0, 0, -x.shape[1] % self.factor))
+        x = F.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
         if self.pre_norm is not None:
             x = self.pre_norm(x)
         stacked = x.reshape(x.shape[0], x.shape[1] // self.factor, -1)
-        return self.proj_out(stacked), torch.div(length + self.factor - 1, self.factor, rounding_mode="floor")
+        return self.proj_out(stacked), torch.div(length, self.factor, rounding_mode="floor")
+
+    def frames(self, length: Tensor) -> Tensor:
+        """Return how many frames come out where ``length`` (B,) come in, one that is not whole included."""
+        return torch.div(length + self.factor - 1, self.factor, rounding_mode="floor")
 
 
 class Reduction(Subsampling):
@@ -146,6 +159,12 @@ class Reduction(Subsampling):
         x = F.pad(x, (0, 0, 0, max(self.factor - x.shape[1], 0)))
         pooled = self.reduction_enc(x.transpose(1, 2)).transpose(1, 2)
         return pooled, torch.div(length, self.factor, rounding_mode="floor")
+
+    def frames(self, length: Tensor) -> Tensor:
+        """Return how many frames come out where ``length`` (B,) come in."""
+        if isinstance(self.reduction_enc, ConvSubsampling):
+            return self.reduction_enc.frames(length)
+        return torch.div(length, self.factor, rounding_mode="floor")
 
 
 def make_subsampling(
