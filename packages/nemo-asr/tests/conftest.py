@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -56,10 +57,16 @@ def make_model(seed: int = 0) -> CTCModel:
     return model
 
 
-@pytest.fixture
-def model() -> CTCModel:
-    """A small model with random weights for audio of 8 kHz."""
+@pytest.fixture(scope="session")
+def _made() -> CTCModel:
     return make_model()
+
+
+@pytest.fixture
+def model(_made: CTCModel) -> CTCModel:
+    """A small model with random weights for audio of 8 kHz."""
+    torch.manual_seed(0)
+    return copy.deepcopy(_made)
 
 
 def speech_like(seconds: float, rate: int = 8000, seed: int = 0) -> np.ndarray:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -88,3 +90,23 @@ def test_no_gradients_and_no_inference_tensors_are_left_behind(model):
     log_probs, _ = model(torch.randn(1, 4000), torch.tensor([4000]))
     log_probs.sum().backward()
     assert any(weight.grad is not None for weight in model.parameters())
+
+
+def test_an_audio_that_is_given_twice_is_heard_once(model, tmp_path, monkeypatch):
+    for name in "ab":
+        sf.write(tmp_path / f"{name}.wav", noise(1.0, seed=ord(name)), 8000)
+    path, other = tmp_path / "a.wav", tmp_path / "b.wav"
+    lines = [
+        {"audio_filepath": "a.wav", "text": "x"},
+        {"audio_filepath": "a.wav", "text": "y"},
+        {"audio_filepath": "a.wav", "offset": 0.5},
+    ]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    heard, shapes, done = type(model).recognize, [], []
+    monkeypatch.setattr(type(model), "recognize", lambda *a, **k: shapes.append(len(a[1])) or heard(*a, **k))
+    monkeypatch.chdir(tmp_path)
+    found = model.transcribe([path, other, str(path), "a.wav", tmp_path / "m.jsonl"], progress=done.append)
+    assert sum(shapes) == 3  # a, b, and the part of a
+    assert sum(done) == len(found) == 7
+    assert [each.source for each in found][:4] == [str(path), str(other), str(path), "a.wav"]
+    assert [each.reference for each in found] == [None, None, None, None, "x", "y", None]
