@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nemo_asr.catalogue import register_published_models
 from nemo_core.plugins import Registry, hookimpl
 
 # NVIDIA's import paths are aliases, so that configurations and archives that name them work unchanged.
@@ -344,11 +345,18 @@ def nemo_components(registry: Registry) -> None:
     )
     registry.metric("asr.WordErrorRate", "nemo_asr.metrics.error_rate:WordErrorRate", summary="Word error rate")
     registry.metric("asr.CharErrorRate", "nemo_asr.metrics.error_rate:CharErrorRate", summary="Character error rate")
+    register_published_models(registry)
     registry.recipes("nemo_asr.conf", prefix="asr", summary="Speech recognition")
     registry.command("transcribe", "nemo_asr.cli.transcribe:transcribe", summary="Turn speech into text")
     registry.command("asr", summary="Tools for speech recognition")
     registry.command("asr an4", "nemo_asr.cli.an4:an4", summary="Write manifests for the AN4 data")
     registry.command("asr digits", "nemo_asr.cli.digits:digits", summary="Write spoken digit strings as WAV files")
+    registry.command("asr classify", "nemo_asr.cli.classify:classify", summary="Say which class audio is in")
+    registry.command(
+        "asr verify-speakers",
+        "nemo_asr.cli.verify_speakers:verify_speakers",
+        summary="Say whether two audios are of one speaker",
+    )
     registry.command("asr tokenizer", summary="Learn and show tokenizers")
     for name, summary in (
         ("train", "Learn the tokens of a tokenizer from texts"),
