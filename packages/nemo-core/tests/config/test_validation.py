@@ -59,6 +59,16 @@ def test_arguments_by_position(studio):
     assert problems(studio, model={"_target_": "studio.Encoder", "_partial_": True}) == {}
 
 
+def test_null_takes_away_what_another_optimizer_or_scheduler_took(studio):
+    scheduler = {"name": "Warmup", "d_model": None}
+    assert problems(studio, optim={"name": "sgd", "lr": 1, "betas": None, "scheduler": scheduler}) == {}
+    wrong = {"name": "Warmup", "d_model": 4}
+    assert set(problems(studio, optim={"name": "sgd", "lr": 1, "scheduler": wrong})) == {"optim.scheduler.d_model"}
+    assert set(problems(studio, model={"_target_": "studio.Encoder", "n_layers": 1, "layers": None})) == {
+        "model.layers"
+    }
+
+
 def test_keywords_that_are_handed_on(studio):
     assert problems(studio, model={"_target_": "studio.Wide", "factor": 2, "n_layers": 1, "dropout": 0.5}) == {}
     found = problems(studio, model={"_target_": "studio.Wide", "n_layers": 1, "droput": 0.5})

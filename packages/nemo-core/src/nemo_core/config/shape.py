@@ -35,6 +35,8 @@ class Shape:
         sections: Schemas of keys that are mappings themselves.
         filled: How many of ``parameters`` are given by position (``_args_``), by name.
         elsewhere: Keys that people expect here, with a hint where what they want is found.
+        null_is_absent: Whether a key that is null is as good as none, known or not: so what includes a recipe can take
+            away what another optimizer or scheduler took.
     """
 
     what: str
@@ -43,6 +45,7 @@ class Shape:
     sections: Mapping[str, type] = field(default_factory=dict)
     filled: frozenset[str] = frozenset()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    null_is_absent: bool = False
 
     def missing(self, given: Mapping[str, Any]) -> list[str]:
         """Return the names of required keys that ``given`` lacks."""
@@ -103,7 +106,8 @@ def _of_component(shape: Shape, kind: str, name: str, path: str, registry: Regis
     # Training adds arguments that only it knows (the number of steps), so what is absent is not missing.
     optional = {key: dataclasses.replace(each, required=False) for key, each in taken.parameters.items()}
     parameters = {**optional, **shape.parameters}
-    return dataclasses.replace(shape, what=f"{kind} {name}", parameters=parameters, open=taken.open), None
+    shape = dataclasses.replace(shape, what=f"{kind} {name}", parameters=parameters, open=taken.open)
+    return dataclasses.replace(shape, null_is_absent=True), None
 
 
 @functools.cache

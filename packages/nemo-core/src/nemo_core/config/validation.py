@@ -147,6 +147,8 @@ class _Walk:
                 yield from self.value(value, where)
                 continue
             parameter = shape.parameters.get(key)
+            if value is None and shape.null_is_absent:
+                continue
             if parameter is None and not shape.open:
                 # Also what the tree has: that may be a default, or of the recipe that this one starts from.
                 hint = shape.elsewhere.get(key) or suggest(key, shape.parameters)

@@ -71,7 +71,7 @@ def build_optimizer(model: torch.nn.Module, optim: Mapping[str, Any], *, registr
         ConfigError: An argument or a parameter group does not fit.
     """
     component = (registry or process_registry()).get("optimizer", str(optim["name"]))
-    arguments = {key: value for key, value in optim.items() if key not in _OPTIM_KEYS}
+    arguments = {key: value for key, value in optim.items() if key not in _OPTIM_KEYS and value is not None}
     groups = parameter_groups(
         model,
         getattr(model, "optim_param_groups", None) or optim.get("param_groups") or {},
