@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -110,3 +111,24 @@ def test_an_audio_that_is_given_twice_is_heard_once(model, tmp_path, monkeypatch
     assert sum(done) == len(found) == 7
     assert [each.source for each in found][:4] == [str(path), str(other), str(path), "a.wav"]
     assert [each.reference for each in found] == [None, None, None, None, "x", "y", None]
+
+
+def test_texts_alone(model, tmp_path):
+    audio = [noise(0.5), noise(1.0, seed=1)]
+    texts = model.transcribe(audio, return_hypotheses=False)
+    assert texts == [each.text for each in model.transcribe(audio)]
+    with pytest.raises(DataError, match=r"none\.wav"):
+        model.transcribe([*audio, tmp_path / "none.wav"], return_hypotheses=False)
+    assert model.transcribe([*audio, tmp_path / "none.wav"], return_hypotheses=False, on_error="keep") == [*texts, ""]
+
+
+def test_many_threads_with_one_model(model):
+    audio = [noise(0.2 + 0.1 * seed, seed=seed) for seed in range(6)]
+    expected = [each.text for each in model.transcribe(audio)]
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda size: model.transcribe(audio, batch_size=size), [1, 2, 3, 6, 2, 1]))
+    assert all([each.text for each in run] == expected for run in runs)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

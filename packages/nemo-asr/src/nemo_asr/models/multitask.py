@@ -198,7 +198,7 @@ class MultitaskModel(SpeechRecognizer):
         paths = self._decode(encoded, length, prompts)
         return [self._hypothesis(*each, timestamps) for each in zip(paths, durations, strict=True)]
 
-    def transcribe(self, audio: Any, **options: Any) -> list[Hypothesis]:
+    def transcribe(self, audio: Any, **options: Any) -> list[Any]:
         """Return what is said in ``audio``, or its translation.
 
         Args:
@@ -211,7 +211,7 @@ class MultitaskModel(SpeechRecognizer):
         """
         from nemo_asr.transcription import transcribe
 
-        known = inspect.signature(transcribe).parameters
+        known = {"return_hypotheses", *inspect.signature(transcribe).parameters}
         fields = {name: options.pop(name) for name in list(options) if name not in known}
         return super().transcribe(audio, prompt={**(options.pop("prompt", None) or {}), **fields}, **options)
 

@@ -60,11 +60,20 @@ class SpeechRecognizer(SpeechModel[TextScores]):
         """
         return ()
 
-    def transcribe(self, audio: Any, **options: Any) -> list[Hypothesis]:
-        """Return what is said in ``audio``; see :func:`nemo_asr.transcription.transcribe` for what may be given."""
+    def transcribe(self, audio: Any, *, return_hypotheses: bool = True, **options: Any) -> list[Any]:
+        """Return what is said in ``audio``.
+
+        Args:
+            audio: What :func:`nemo_asr.transcription.transcribe` takes.
+            return_hypotheses: Whether the answers are hypotheses; else, texts. These cannot say what is wrong with a
+                damaged audio, so that it raises unless ``on_error`` is ``keep``.
+            options: Those of :func:`nemo_asr.transcription.transcribe`.
+        """
         from nemo_asr.transcription import transcribe
 
-        return transcribe(self, audio, **options)
+        if return_hypotheses:
+            return transcribe(self, audio, **options)
+        return [each.text for each in transcribe(self, audio, **{"on_error": "raise", **options})]
 
     def new_scores(self) -> TextScores:
         """Return error rates of nothing yet."""
