@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nemo_asr.cli.options import BatchSizeOption, ChannelOption, DeviceOption, channel_of, device_of
 from nemo_core.cli.output import (
     JsonOption,
     OverwriteOption,
@@ -46,7 +47,7 @@ def transcribe(
             "--output", "-o", metavar="FOLDER", help="For a file per audio and format; json and ctm: for all."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Audios that are transcribed together.")] = 16,
+    batch_size: BatchSizeOption = 16,
     chunk_seconds: Annotated[
         float | None, typer.Option(min=1, metavar="N", help="Cut longer audio, where it is quiet, into such pieces.")
     ] = None,
@@ -57,10 +58,8 @@ def transcribe(
         list[str] | None,
         typer.Option("--prompt", metavar="KEY=VALUE", help="What a model that takes prompts is told; can be repeated."),
     ] = None,
-    channel: Annotated[
-        str | None, typer.Option(metavar="N|average", help="Channel of audio that has several: a number, or average.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    channel: ChannelOption = None,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -75,7 +74,7 @@ def transcribe(
     from nemo_asr.transcription.sources import find_sources
 
     sources = find_sources([_manifest(path) for path in audio] if manifest else list(audio))
-    formats = _formats(format, output, json)
+    formats = _formats(format, output, json, len(sources))
     files = None
     if output is not None:
         from nemo_asr.transcription.writers import OutputFolder
@@ -84,7 +83,7 @@ def transcribe(
 
     from nemo_asr.models.loading import restore
 
-    recognizer = restore(model, map_location=_device(device))
+    recognizer = restore(model, map_location=device_of(device))
     if decoder is not None:
         _choose_decoder(recognizer, decoder)
     started = time.perf_counter()
@@ -94,7 +93,7 @@ def transcribe(
             batch_size=batch_size,
             timestamps=timestamps or any(each.timed for each in formats),
             chunk_seconds=chunk_seconds,
-            channel=_channel(channel),
+            channel=channel_of(channel),
             prompt=_fields(prompt or []),
             progress=advance,
         )
@@ -118,7 +117,7 @@ def transcribe(
         raise typer.Exit(1)
 
 
-def _formats(given: list[str] | None, output: Path | None, json: bool) -> list[Format]:
+def _formats(given: list[str] | None, output: Path | None, json: bool, audios: int) -> list[Format]:
     """Return what is to be written, or, if there is no folder to write to, printed."""
     from nemo_asr.transcription.formats import find_format
 
@@ -127,7 +126,10 @@ def _formats(given: list[str] | None, output: Path | None, json: bool) -> list[F
         raise ConfigError("only one format can be printed", hint="give a folder with -o")
     if output is not None and not names:
         names = ["txt", "json"]
-    return [find_format(name) for name in dict.fromkeys(names)]
+    formats = [find_format(name) for name in dict.fromkeys(names)]
+    if output is None and audios > 1 and any(each.one_audio for each in formats):
+        raise ConfigError(f"{names[0]} of {audios} audios cannot be printed", hint="give a folder with -o")
+    return formats
 
 
 def _print(hypotheses: list[Hypothesis], format: Format) -> None:
@@ -164,18 +166,6 @@ def _fields(given: list[str]) -> dict[str, str]:
             f"--prompt {' --prompt '.join(given)}: not one KEY=VALUE for each field", hint="such as --prompt pnc=no"
         )
     return fields
-
-
-def _channel(given: str | None) -> int | str | None:
-    return int(given) if given is not None and given.isdigit() else given
-
-
-def _device(given: str) -> str:
-    if given != "auto":
-        return given
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _summary(hypotheses: list[Hypothesis], seconds: float) -> dict[str, Any]:
