@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from nemo_asr.transcription import write
 from nemo_core.cli.main import run
 
 
@@ -160,3 +161,59 @@ def test_the_command_stays_lean(archive, recordings):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_formats_go_to_files(archive, recordings, model, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--format", "srt,vtt", "--format", "textgrid", "--format", "ctm", "-o", str(out)]
+    assert run(["transcribe", archive, str(recordings), *arguments]) == 0
+    names = {f"{name}{suffix}" for name in "ab" for suffix in (".srt", ".vtt", ".TextGrid")}
+    assert {path.name for path in out.iterdir()} == names | {"transcripts.ctm"}
+    write(model.transcribe(recordings, timestamps=True), tmp_path / "same", "srt")
+    for name in ("a.srt", "b.srt"):
+        assert (out / name).read_text() == (tmp_path / "same" / name).read_text()
+
+
+def test_a_format_can_be_printed(archive, recordings, model, capsys):
+    path = str(recordings / "a.wav")
+    assert run(["transcribe", archive, path, "--format", "vtt"]) == 0
+    assert capsys.readouterr().out.startswith("WEBVTT\n")
+    (recordings / "c.wav").write_text("no audio")
+    assert run(["transcribe", archive, str(recordings), "--format", "txt"]) == 1
+    texts = [" ".join(each.text.split()) for each in model.transcribe(recordings) if each.error is None]
+    assert capsys.readouterr().out.splitlines() == texts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "docx"], "'docx' is not known"),
+        (["--format", "srt,vtt"], "only one format can be printed"),
+        (["--format", "srt", "--json"], "only one format can be printed"),
+        (["--format", "srt"], "srt of 2 audios cannot be printed"),
+        (["--decoder", "ctc"], "CTCModel has no choice of decoders"),
+        (["--chunk-seconds", "0.1"], "chunk-seconds"),
+    ],
+)
+def test_formats_and_decoders_that_cannot_be(archive, recordings, capsys, arguments, said):
+    assert run(["transcribe", archive, str(recordings), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_decoder_of_a_hybrid_model(nvidia, capsys):
+    folder = nvidia / "fastconformer_hybrid_tdt_ctc_bpe"
+    arguments = ["transcribe", str(folder / f"{folder.name}.nemo"), str(nvidia / "sample.wav"), "--format", "txt"]
+    expected = " ".join(json.loads((folder / "expected.json").read_text())["transcript"]).split()
+    assert run([*arguments, "--decoder", "transducer"]) == 0
+    assert capsys.readouterr().out.split() == expected
+    assert run([*arguments, "--decoder", "ctc"]) == 0
+    assert capsys.readouterr().out.split() != expected
+    assert run([*arguments, "--decoder", "dice"]) == 2
+    assert "'dice' is not known" in capsys.readouterr().err
+
+
+def test_long_audio_in_pieces(archive, wav, model, capsys):
+    path = wav("long.wav", seconds=4.0)
+    assert run(["transcribe", archive, str(path), "--chunk-seconds", "1.5", "--json"]) == 0
+    (heard,) = json.loads(capsys.readouterr().out)["transcripts"]
+    assert heard["pred_text"] == model.transcribe(path, chunk_seconds=1.5)[0].text
