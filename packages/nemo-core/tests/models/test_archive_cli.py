@@ -96,6 +96,8 @@ def test_models(registered):
     assert "MIT" in listed.output
     assert "demo.tiny" in run(models_cli.app, "list", "--language", "de").output
     assert "demo.tiny" not in run(models_cli.app, "list", "--language", "fr").output
+    assert "demo.tiny" in run(models_cli.app, "list", "--package", "demo").output
+    assert "demo.tiny" not in run(models_cli.app, "list", "--package", "nemo-core").output
     (described,) = [m for m in json.loads(run(models_cli.app, "list", "--json").output) if m["name"] == "demo.tiny"]
     assert described["cached"] == str(registered)
     assert json.loads(run(models_cli.app, "show", "demo.tiny", "--json").output) == described

@@ -210,8 +210,9 @@ def test_no_request_for_what_is_there(server, tmp_path):
 
 def test_resumes_in_another_run(server, tmp_path):
     target = tmp_path / "m"
-    with pytest.raises(DownloadError, match="ended after"):
+    with pytest.raises(DownloadError, match="ended after") as failure:
         fetch(server, "stuck", target, retries=1)
+    assert failure.value.hint.endswith(f"fetch the file elsewhere, and give its path or put it at {target}")
     assert leftovers(target) == [".part", ".part.json"]
     (tmp_path / "m.part.json").write_text((tmp_path / "m.part.json").read_text().replace("stuck", "good"))
     fetch(server, "good", target)

@@ -30,21 +30,30 @@ def list_models(
     language: Annotated[
         str | None, typer.Option(metavar="CODE", help="Only models for this language, such as en.")
     ] = None,
+    package: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only models of this plugin, such as nemo-asr, or asr for short.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the models that the installed plugins know.
 
     Example:
-      nemo models list --language en
+      nemo models list --package asr --language en
     """
     from nemo_core.models.catalogue import Catalogue
 
-    models = [model for model in Catalogue().models if language is None or _speaks(model.languages, language)]
+    models = [
+        model
+        for model in Catalogue().models
+        if (language is None or _speaks(model.languages, language))
+        and (package is None or model.distribution in (package, f"nemo-{package}"))
+    ]
     if json:
         print_json([_described(model) for model in models])
         return
     if not models:
-        typer.echo("no published model" + (f" for {language}" if language else "; plugins can register them"))
+        wanted = [f" for {language}"] * bool(language) + [f" of {package}"] * bool(package)
+        typer.echo("no published model" + ("".join(wanted) or "; plugins can register them"))
         return
     rows = [
         (m.name, ", ".join(m.languages), m.license, _megabytes(m.size), "here" if m.cached() else None, m.summary)

@@ -138,16 +138,20 @@ class Catalogue:
         Raises:
             ComponentNotFoundError: There is none; the message has the nearest names.
         """
-        from nemo_core.plugins.nearest import did_you_mean
-
         if name not in self._by_name:
-            hint = did_you_mean(name, self._by_name) or (
+            hint = self.nearest(name) or (
                 "`nemo models list` shows what there is"
                 if self.models
                 else "no installed plugin publishes models; give the path of a .nemo file"
             )
             raise ComponentNotFoundError(f"no published model is called {name}", hint=hint)
         return self._by_name[name]
+
+    def nearest(self, name: str) -> str | None:
+        """Return a hint that asks whether a model of a similar name is meant, or None."""
+        from nemo_core.plugins.nearest import did_you_mean
+
+        return did_you_mean(name, self._by_name)
 
 
 def locate(path_or_name: str | Path, *, progress: Progress | None = None) -> Path:
@@ -173,7 +177,8 @@ def locate(path_or_name: str | Path, *, progress: Progress | None = None) -> Pat
         return PretrainedModel(name="by-location", location=text).pull(progress=progress)
     catalogue = Catalogue()
     if text not in catalogue and (isinstance(path_or_name, Path) or path.suffix == ".nemo" or "/" in text):
-        raise ArchiveError(f"there is no file {path}", hint="`nemo models list` shows what can be fetched by name")
+        hint = catalogue.nearest(text) or "`nemo models list` shows what can be fetched by name"
+        raise ArchiveError(f"there is no file {path}", hint=hint)
     return catalogue.get(text).pull(progress=progress)
 
 

@@ -96,7 +96,8 @@ def download(
     if is_offline():
         raise DownloadError(
             f"{url} is not in the cache, and offline mode is on",
-            hint=f"unset NEMO_OFFLINE and HF_HUB_OFFLINE, or put the file at {target}",
+            hint="unset NEMO_OFFLINE and HF_HUB_OFFLINE; or fetch the file elsewhere, and give its path or put it at "
+            f"{target}",
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +160,8 @@ def _fetch(wanted: _Wanted, part: Path, progress: Progress | None, retries: int,
             if failures > retries:
                 raise DownloadError(
                     f"could not fetch {wanted.url}: {error}",
-                    hint="check the network, proxy and address; what has come so far is kept and the next try resumes",
+                    hint="check the network, proxy and address (what has come is kept, and the next try resumes); or "
+                    f"fetch the file elsewhere, and give its path or put it at {str(part).removesuffix('.part')}",
                 ) from error
         time.sleep(backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.0))
 
