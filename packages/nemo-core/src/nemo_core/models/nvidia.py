@@ -72,8 +72,10 @@ def translate_config(archive: Archive, artifacts: Mapping[str, Path]) -> dict[st
         )
     try:
         node = dict(translate(archive.with_paths(artifacts), dict(artifacts)))
-    except NemoError:
-        raise
+    except NemoError as error:
+        if str(archive.path) in error.message:
+            raise
+        raise ArchiveError(f"{archive.path}: {error.message}", hint=error.hint) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ArchiveError(
             f"{archive.path}: {component.name} does not understand this configuration of {archive.target}: "
