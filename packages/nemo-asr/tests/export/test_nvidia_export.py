@@ -24,13 +24,15 @@ from nemo_asr.modules import (
     CTCDecoder,
     HATJoint,
     KaldiFbank,
+    LSTMEncoder,
     LSTMPredictor,
     MelSpectrogram,
     RNNTJoint,
     SpeakerDecoder,
+    SqueezeformerEncoder,
     StatelessPredictor,
 )
-from nemo_asr.tokenizers import CharTokenizer, SentencePieceTokenizer, train_sentence_piece
+from nemo_asr.tokenizers import CharTokenizer, SentencePieceTokenizer, WordPieceTokenizer, train_sentence_piece
 from nemo_core.errors import ExportError
 from nemo_core.models import Archive, export
 from nemo_core.models.weights import read_checkpoint
@@ -157,6 +159,8 @@ def test_what_came_from_nvidia_goes_back(nvidia, tmp_path, name):
 
 MODELS = {
     "conv": lambda: ctc(),
+    "squeezeformer": lambda: ctc(SqueezeformerEncoder(20, n_layers=3, d_model=8, time_reduce_idx=1)),
+    "lstm": lambda: ctc(LSTMEncoder(20, n_layers=1, d_model=8, proj_size=6)),
     "bare": lambda: ctc(ConvASREncoder([{**BLOCKS[0], "residual_mode": "max"}, *BLOCKS[1:]], 20, conv_mask=False)),
     "tied": lambda: ctc(conformer(untie_biases=False, subsampling="dw_striding", subsampling_factor=8)),
     "absolute": lambda: ctc(conformer(self_attention_model="abs_pos", subsampling="stacking_norm")),
@@ -187,6 +191,16 @@ def test_what_is_ours_comes_back_the_same(name, tmp_path):
         assert again.recognize(AUDIO, LENGTH) == model.recognize(AUDIO, LENGTH)
     if isinstance(model, HybridModel):
         assert (again.ctc_weight, again.ctc_loss.reduction) == (model.ctc_weight, model.ctc_loss.reduction)
+
+
+def test_word_pieces_go_with_the_model(tmp_path):
+    (tmp_path / "vocab.txt").write_text("one\n##s\ntwo\n")
+    model = ctc(tokenizer=WordPieceTokenizer(tmp_path / "vocab.txt"))
+    path = export(model, tmp_path / "theirs.nemo", "nvidia-nemo")
+    assert nemo_asr.restore(path).tokenizer.vocabulary == model.tokenizer.vocabulary
+    with Archive(path) as archive:
+        assert archive.target.endswith("EncDecCTCModelBPE")
+        assert archive.config["tokenizer"]["type"] == "wpe"
 
 
 def test_subwords_go_with_the_model(tmp_path):

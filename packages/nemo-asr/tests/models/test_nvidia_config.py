@@ -94,9 +94,25 @@ def test_subwords(tmp_path):
     assert build(config).tokenizer.decode(build(config).tokenizer.encode("two")) == "two"
 
 
+def test_word_pieces(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\ntwo\n##s\n")
+    config = nvidia_config(tokenizer={"dir": "tok", "type": "wpe", "vocab_path": tmp_path / "vocab.txt"})
+    config["decoder"].update(num_classes=8, vocabulary=None)
+    tokenizer = build(config).tokenizer
+    assert tokenizer.decode(tokenizer.encode("twos one")) == "twos one"
+
+
 @pytest.mark.parametrize(
     ("tokenizer", "said"),
-    [({"type": "wpe", "vocab_path": "vocab.txt"}, "type 'wpe'"), ({"type": "bpe"}, "no tokenizer.model_path")],
+    [
+        ({"type": "words", "vocab_path": "vocab.txt"}, "type 'words'"),
+        ({"type": "bpe"}, "no tokenizer.model_path"),
+        ({"type": "wpe"}, "no tokenizer.vocab_path"),
+        (
+            {"type": "wpe", "vocab_path": "vocab.txt", "hf_kwargs": {"use_fast": True, "pad_token": "<pad>"}},
+            "pad_token",
+        ),
+    ],
 )
 def test_a_tokenizer_that_cannot_be_read(tokenizer, said):
     with pytest.raises(ArchiveError, match=said):

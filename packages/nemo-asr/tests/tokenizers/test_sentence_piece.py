@@ -124,5 +124,5 @@ def test_what_cannot_be_learned_says_why(texts, size, kind, said):
 
 
 def test_texts_that_are_no_manifests():
-    with pytest.raises(DataError, match="not manifests"):
+    with pytest.raises(DataError, match="neither manifests nor"):
         SentencePieceTokenizer(texts={"_target_": "asr.ConnectedDigits"}, vocab_size=24)

@@ -7,6 +7,7 @@ from typing import Any
 from nemo_asr.tokenizers.base import Tokenizer
 from nemo_asr.tokenizers.char import CharTokenizer
 from nemo_asr.tokenizers.sentence_piece import SentencePieceTokenizer
+from nemo_asr.tokenizers.word_piece import WordPieceTokenizer
 from nemo_core.errors import ExportError
 from nemo_core.models.nvidia_export import reference
 
@@ -28,6 +29,11 @@ def tokenizer_sections(tokenizer: Tokenizer, artifacts: dict[str, bytes]) -> dic
         return {"labels": tokenizer.vocabulary}
     if isinstance(tokenizer, SentencePieceTokenizer):
         return {"labels": tokenizer.vocabulary, "tokenizer": _sentence_piece(tokenizer, artifacts)}
+    if isinstance(tokenizer, WordPieceTokenizer):
+        (vocabulary,) = tokenizer.artifacts().values()
+        assert isinstance(vocabulary, bytes)
+        section = {"dir": None, "type": "wpe", "vocab_path": reference("vocab.txt", vocabulary, artifacts)}
+        return {"labels": tokenizer.vocabulary, "tokenizer": section}
     raise ExportError(f"tokenizer: {type(tokenizer).__qualname__} has no counterpart in NVIDIA NeMo")
 
 
