@@ -169,7 +169,7 @@ class MultitaskModel(SpeechRecognizer):
         encoded, length = self.encode(batch.audio, batch.length)
         prompts = [prompt for prompt, _ in self._examples(batch)]
         paths = self._decode(encoded, length, prompts)
-        durations = (batch.length / self.sample_rate).tolist()
+        durations = [count / self.sample_rate for count in batch.length.tolist()]
         hypotheses = [self._hypothesis(*each, timestamps=False) for each in zip(paths, durations, strict=True)]
         return self._loss(batch, encoded, length), hypotheses
 
@@ -192,7 +192,7 @@ class MultitaskModel(SpeechRecognizer):
         """
         if prompts is None:
             prompts = [self.encode_prompt(self.prompt_fields({}, timestamps=timestamps))] * len(audio)
-        durations = (length / self.sample_rate).tolist()
+        durations = [count / self.sample_rate for count in length.tolist()]
         audio, length = pad_short(audio, length, round(self.min_duration * self.sample_rate))
         encoded, length = self.encode(audio, length)
         paths = self._decode(encoded, length, prompts)

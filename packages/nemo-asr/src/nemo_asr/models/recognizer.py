@@ -99,7 +99,8 @@ class SpeechRecognizer(SpeechModel[TextScores]):
             timestamps: Whether hypotheses say when tokens are said.
         """
         found = []
-        for path, duration in zip(paths, (samples / self.sample_rate).tolist(), strict=True):
+        for path, count in zip(paths, samples.tolist(), strict=True):
+            duration = count / self.sample_rate
             text = self.tokenizer.decode(path.tokens)
             times = align(path, self.tokenizer.pieces(path.tokens), stride, duration) if timestamps else None
             found.append(Hypothesis(text, path.score, path.tokens, duration, times))

@@ -47,7 +47,8 @@ def join(parts: Sequence[Hypothesis]) -> Hypothesis:
     """
     if len(parts) == 1:
         return parts[0]
-    *starts, duration = itertools.accumulate((part.duration for part in parts), initial=0.0)
+    ends = itertools.accumulate((part.duration for part in parts), initial=0.0)
+    *starts, duration = (round(end, 6) for end in ends)
     error = next((part.error for part in parts if part.error is not None), None)
     if error is not None:
         return Hypothesis("", duration=duration, error=error)
