@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -333,6 +334,73 @@ def test_fused_without_gradients():
     with torch.no_grad():
         fused = RNNTLoss(3).fused(joint, encoded, predicted, targets, *lengths, frames_at_once=2)
         torch.testing.assert_close(fused, RNNTLoss(3)(joint(encoded, predicted), targets, *lengths))
+
+
+@every_loss
+def test_fused_under_autocast_the_loss_is_the_same(kind):
+    _, targets, *lengths = batch(kind, [7, 5], [3, 2])
+    torch.manual_seed(0)
+    last = torch.nn.Linear(5, OUTPUTS[kind])
+    given_ = [torch.randn(2, 7, 5, requires_grad=True), torch.randn(2, 4, 5, requires_grad=True)]
+    seen = set()
+
+    def joint(encoded, predicted):
+        logits = last(torch.tanh(encoded[:, :, None] + predicted[:, None]))
+        seen.add(logits.dtype)
+        return logits
+
+    loss = LOSSES[kind]()
+    with torch.autocast("cpu", torch.bfloat16):
+        whole = loss(joint(*given_), targets, *lengths)
+        parts = loss.fused(joint, *given_, targets, *lengths, frames_at_once=2)
+    assert seen == {torch.bfloat16}
+    assert whole.dtype == parts.dtype == torch.float32
+    torch.testing.assert_close(parts, whole)
+    wanted = [*given_, *last.parameters()]
+    pairs = zip(torch.autograd.grad(parts, wanted), torch.autograd.grad(whole, wanted), strict=True)
+    for ours, theirs in pairs:  # sums of gradients that were rounded to bfloat16, in another order
+        torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02 * theirs.abs().max().item())
+
+
+def test_fused_inside_of_a_checkpoint_the_loss_is_the_same():
+    joint = Joint(OUTPUTS["tdt"])
+    _, targets, *lengths = batch("tdt", [7, 5], [3, 2])
+    encoded = torch.randn(2, 7, 5, dtype=torch.float64, requires_grad=True)
+    predicted = torch.randn(2, 4, 5, dtype=torch.float64)
+
+    def fused(encoded):
+        return LOSSES["tdt"]().fused(joint, encoded.tanh(), predicted, targets, *lengths, frames_at_once=3)
+
+    plain = fused(encoded)
+    again = torch.utils.checkpoint.checkpoint(fused, encoded, use_reentrant=False)
+    torch.testing.assert_close(again, plain)
+    torch.testing.assert_close(torch.autograd.grad(again, encoded), torch.autograd.grad(plain, encoded))
+
+
+def peak_memory(work):
+    """Bytes that torch allocates at the most while it works, over what it held before."""
+    with torch.profiler.profile(profile_memory=True) as profiled:
+        work()
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(sizes))
+
+
+def test_fused_never_holds_the_logits_of_a_whole_batch():
+    B, T, U, V, hidden = 2, 96, 15, 511, 8
+    last = torch.nn.Linear(hidden, V + 1)
+    encoded, predicted = torch.randn(B, T, hidden, requires_grad=True), torch.randn(B, U + 1, hidden)
+    rest = (torch.randint(V, (B, U)), torch.full((B,), T), torch.full((B,), U))
+
+    def joint(encoded, predicted):
+        return last(torch.relu(encoded[:, :, None] + predicted[:, None]))
+
+    logits = B * T * (U + 1) * (V + 1) * 4
+    loss = RNNTLoss(V)
+    whole = peak_memory(lambda: loss(joint(encoded, predicted), *rest).backward())
+    fused = peak_memory(lambda: loss.fused(joint, encoded, predicted, *rest, frames_at_once=8).backward())
+    assert logits < whole  # what is measured is what is meant
+    assert fused < logits / 2
 
 
 def test_the_blank_may_be_the_first():

@@ -83,7 +83,8 @@ class _LatticeLoss(torch.autograd.Function):
             for a, arc in enumerate(arcs):
                 for column in arc.columns:
                     grad[..., column] -= posteriors[a]
-            grad[..., 0] *= 1 + fastemit_lambda
+            if fastemit_lambda:
+                grad[..., 0] *= 1 + fastemit_lambda
             ctx.save_for_backward(grad)
         return -log_probs * (1 + fastemit_lambda)
 
@@ -106,22 +107,20 @@ def _sweep(
     weights = scores.new_full((pad + rows, A, B, U1 + 1), -torch.inf)
     by_frame = _by_frame(weights, pad, T)
     _fill(by_frame, scores, input_length, target_length, arcs)
-    # messages[n, moved, a, b, u]: what arc a brings to the node at u from row n; moved = 0: from the label before.
-    messages = weights.as_strided(
-        (pad + rows, 2, A, B, U1), (weights.stride(0), 1, weights.stride(1), weights.stride(2), 1)
-    )
-    device = scores.device
-    back = torch.tensor([pad - arc.lag for arc in arcs], device=device)
-    moved = torch.tensor([int(not arc.emits) for arc in arcs], device=device)
-    which = torch.arange(A, device=device)
+    # What arc a brings to the node at u from row n: weights[pad + n - lag, a, b, 1 + u - emits]. For all arcs at once
+    # that is one index_select; other ways of indexing start the threads, however little there is to do.
+    row, per_arc, per_utterance, _ = weights.stride()
+    origins = [(pad - arc.lag) * row + a * per_arc + (not arc.emits) for a, arc in enumerate(arcs)]
+    at = torch.tensor(origins, device=scores.device)
+    shape, strides = (max(origins) + 1, B, U1), (1, per_utterance, 1)
     alpha = scores.new_full((rows, B, U1), -torch.inf)
     alpha[0, :, 0] = 0
     inner = weights[pad:, :, :, 1:]
     inner[0] += alpha[0]
     for n in range(1, rows):
-        alpha[n] = _logsumexp(messages[n : n + pad][back, moved, which])
+        alpha[n] = _logsumexp(weights.as_strided(shape, strides, n * row).index_select(0, at))
         inner[n] += alpha[n]
-    last = (input_length + target_length, torch.arange(B, device=device), target_length)
+    last = (input_length + target_length, torch.arange(B, device=scores.device), target_length)
     log_probs = alpha[last]
     if not backwards:
         return log_probs, None
@@ -141,18 +140,19 @@ def _by_frame(weights: Tensor, pad: int, frames: int) -> Tensor:
 
 def _fill(by_frame: Tensor, scores: Tensor, input_length: Tensor, target_length: Tensor, arcs: tuple[Arc, ...]) -> None:
     """Write the weights of the arcs that exist."""
+    for weight, arc in zip(by_frame, arcs, strict=True):
+        first, *others = (scores[..., column] for column in arc.columns)
+        weight.copy_(first)
+        for other in others:
+            weight += other
     _, T, U1, _ = scores.shape
     t = torch.arange(T, device=scores.device)[:, None]
     u = torch.arange(U1, device=scores.device)
     frames, labels = input_length[:, None, None], target_length[:, None, None]
-    for a, arc in enumerate(arcs):
-        weight = scores[..., arc.columns[0]]
-        for column in arc.columns[1:]:
-            weight = weight + scores[..., column]
-        exists = (t + arc.duration < frames) & (u + arc.emits <= labels)
-        if not arc.emits:
-            exists |= (t + arc.duration == frames) & (u == labels)
-        by_frame[a] = weight.masked_fill(~exists, -torch.inf)
+    durations, emits = torch.tensor([arc[:2] for arc in arcs], device=scores.device).T[:, :, None, None, None]
+    exists = (t + durations < frames) & (u + emits <= labels)
+    exists |= (t + durations == frames) & (emits == 0) & (u == labels)
+    by_frame.masked_fill_(exists.logical_not_(), -torch.inf)
 
 
 def _logsumexp(values: Tensor) -> Tensor:
@@ -176,11 +176,11 @@ def _posteriors(shares: Tensor, last: tuple[Tensor, ...], arcs: tuple[Arc, ...])
     pad = max(arc.lag for arc in arcs)
     flow = shares.new_zeros((rows + pad, B, U1 + 1))
     flow[last] = 1
-    # ahead[n, moved, b, u]: flow of the node at u + moved of row n
-    ahead = flow.as_strided((rows + pad, 2, B, U1), (flow.stride(0), 1, flow.stride(1), 1))
-    lags = torch.tensor([arc.lag for arc in arcs], device=shares.device)
-    moved = torch.tensor([int(arc.emits) for arc in arcs], device=shares.device)
+    row = flow.stride(0)
+    origins = [arc.lag * row + arc.emits for arc in arcs]  # of the flow where an arc leads to
+    at = torch.tensor(origins, device=shares.device)
+    shape, strides = (max(origins) + 1, B, U1), (1, U1 + 1, 1)
     inner = flow[:, :, :-1]
     for n in range(rows - 1, -1, -1):
-        shares[n] *= ahead[n : n + pad + 1][lags, moved]
+        shares[n] *= flow.as_strided(shape, strides, n * row).index_select(0, at)
         inner[n] += shares[n].sum(0)

@@ -91,7 +91,7 @@ def _gather(logits: Tensor, tokens: Tensor, size: int, frames: Sequence[int], st
     dtype = torch.promote_types(logits.dtype, torch.float32)
     scores = logits.new_zeros((*logits.shape[:3], tokens.shape[-1]), dtype=dtype)
     for b, t, u in _blocks(logits, frames, steps):
-        log_probs = logits[b, t, u, :size].log_softmax(-1, dtype=dtype)
+        log_probs = _only(logits[b, t, u], size).log_softmax(-1, dtype=dtype)
         scores[b, t, u] = log_probs.gather(-1, tokens[b, u].expand(len(log_probs), -1, -1))
     return scores
 
@@ -110,11 +110,10 @@ def _scatter(
     grad = torch.empty_like(logits)
     mass = -grad_scores.sum(-1, keepdim=True)
     for b, t, u in _blocks(logits, frames, steps):
-        part = grad[b, t, u, :size]
+        part = grad[b, t, u]
         in_place = part.is_contiguous() and part.dtype == mass.dtype
-        out = part if in_place else None
-        block = torch.softmax(logits[b, t, u, :size], -1, dtype=mass.dtype, out=out).mul_(mass[b, t, u])
-        block.scatter_add_(-1, tokens[b, u].expand(len(block), -1, -1), grad_scores[b, t, u])
+        block = torch.softmax(_only(logits[b, t, u], size), -1, dtype=mass.dtype, out=part if in_place else None)
+        block.mul_(mass[b, t, u]).scatter_add_(-1, tokens[b, u].expand(len(block), -1, -1), grad_scores[b, t, u])
         if not in_place:
             part.copy_(block)
     grad[..., size:] = grad_rest
@@ -125,6 +124,16 @@ def _scatter(
         for each, limit in zip(grad, limits.to(grad.dtype), strict=True):
             each.clamp_(-limit, limit)
     return grad
+
+
+def _only(block: Tensor, size: int) -> Tensor:
+    """Return a block whose softmax goes over the first ``size`` outputs."""
+    if size == block.shape[-1]:
+        return block
+    # A copy of whole rows, and later results in their place, cost less than to go around the other outputs twice.
+    block = block.clone(memory_format=torch.contiguous_format)
+    block[..., size:] = -torch.inf
+    return block
 
 
 def _blocks(logits: Tensor, frames: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[int, slice, slice]]:
