@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ from nemo_asr.data.batch import SpeechBatch
 from nemo_asr.decoding.align import align
 from nemo_asr.decoding.ctc_greedy import TokenPath
 from nemo_asr.decoding.hypothesis import Hypothesis
+from nemo_asr.decoding.punctuation import close_up, find_marks
 from nemo_asr.models.scores import TextScores
 from nemo_asr.models.speech_model import SpeechModel
 from nemo_asr.tokenizers.aggregate import AggregateTokenizer
@@ -101,10 +103,15 @@ class SpeechRecognizer(SpeechModel[TextScores]):
         found = []
         for path, count in zip(paths, samples.tolist(), strict=True):
             duration = count / self.sample_rate
-            text = self.tokenizer.decode(path.tokens)
-            times = align(path, self.tokenizer.pieces(path.tokens), stride, duration) if timestamps else None
+            (text,) = close_up([self.tokenizer.decode(path.tokens)], self._marks)
+            pieces = close_up(self.tokenizer.pieces(path.tokens), self._marks) if timestamps else []
+            times = align(path, pieces, stride, duration) if timestamps else None
             found.append(Hypothesis(text, path.score, path.tokens, duration, times))
         return found
+
+    @cached_property
+    def _marks(self) -> frozenset[str]:
+        return find_marks(self.tokenizer.vocabulary)
 
     def encode_texts(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
         """Return the tokens (B, U) of a batch's texts, padded with zeros, and their lengths (B,).
