@@ -33,6 +33,14 @@ def test_nvidias_names_are_ours_too():
         "nemo.collections.asr.modules.ConvASREncoder": "asr.ConvASREncoder",
         "nemo.collections.asr.modules.ConformerEncoder": "asr.ConformerEncoder",
         "nemo.collections.asr.modules.ConvASRDecoder": "asr.CTCDecoder",
+        "nemo.collections.asr.modules.RNNTDecoder": "asr.LSTMPredictor",
+        "nemo.collections.asr.modules.StatelessTransducerDecoder": "asr.StatelessPredictor",
+        "nemo.collections.asr.modules.RNNTJoint": "asr.RNNTJoint",
+        "nemo.collections.asr.modules.HATJoint": "asr.HATJoint",
+        "nemo.collections.asr.models.rnnt_models.EncDecRNNTModel": "asr.TransducerModel",
+        "nemo.collections.asr.models.EncDecRNNTBPEModel": "asr.TransducerModel",
+        "nemo.collections.asr.models.hybrid_rnnt_ctc_models.EncDecHybridRNNTCTCModel": "asr.HybridModel",
+        "nemo.collections.asr.models.EncDecHybridRNNTCTCBPEModel": "asr.HybridModel",
         "nemo.collections.asr.models.EncDecCTCModel": "asr.CTCModel",
         "nemo.collections.asr.models.ctc_models.EncDecCTCModel": "asr.CTCModel",
         "nemo.collections.asr.models.EncDecCTCModelBPE": "asr.CTCModel",
@@ -42,7 +50,8 @@ def test_nvidias_names_are_ours_too():
 
 
 @pytest.mark.parametrize(
-    "package", ["", ".data", ".decoding", ".losses", ".metrics", ".models", ".modules", ".tokenizers"]
+    "package",
+    ["", ".data", ".decoding", ".losses", ".metrics", ".models", ".modules", ".prompts", ".tokenizers"],
 )
 def test_public_names_exist(package):
     import importlib
