@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,6 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from nemo_asr.decoding import TokenPath, TransducerGreedy
+from nemo_asr.decoding.transducer_greedy import _paths
+from nemo_asr.decoding.transducer_steps import decode_in_steps
 from nemo_asr.modules.hat_joint import HATJoint
 from nemo_asr.modules.joint import RNNTJoint
 from nemo_asr.modules.predictor import LSTMPredictor
@@ -83,6 +87,12 @@ def make(kind, seed, likely_blank=0.0, max_symbols=10, modules="toy"):
     return TransducerGreedy(predictor.double().eval(), joint.double().eval(), blank, max_symbols=max_symbols, **options)
 
 
+def in_steps(greedy, encoded, length):
+    """The loop that CUDA graphs are made of, without a graph."""
+    frames = greedy.joint.project_encoder(encoded.transpose(1, 2))
+    return _paths(*decode_in_steps(greedy, frames, length, capture=False), greedy.blank)
+
+
 def frame_by_frame(greedy, encoded):
     """The plain loop over the frames (D, T) of one utterance: tokens, frames, ends, score."""
     predictor, joint, blank = greedy.predictor, greedy.joint, greedy.blank
@@ -138,6 +148,9 @@ def test_a_batch_is_decoded_as_by_the_loop_over_frames(kind, seed, lengths, like
     encoded = torch.randn(len(lengths), 3, max(lengths) + 1, dtype=torch.double) * 2
     with torch.no_grad():
         paths = greedy(encoded, torch.tensor(lengths))
+        steps = in_steps(greedy, encoded, torch.tensor(lengths))
+        assert [replace(path, score=0.0) for path in steps] == [replace(path, score=0.0) for path in paths]
+        assert [path.score for path in steps] == pytest.approx([path.score for path in paths], rel=1e-4, abs=1e-4)
         for path, one, length in zip(paths, encoded, lengths, strict=True):
             tokens, starts, ends, score = frame_by_frame(greedy, one[:, :length])
             assert (path.tokens, path.starts, path.ends) == (tuple(tokens), tuple(starts), tuple(ends))
@@ -197,3 +210,14 @@ def test_options_that_make_no_sense_are_refused(options):
     greedy = make("rnnt", 0)
     with pytest.raises(ConfigError):
         TransducerGreedy(greedy.predictor, greedy.joint, greedy.blank, **options)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_cuda_graph_finds_the_same(kind):
+    greedy = make(kind, 0, modules="stateless" if kind == "hat" else "lstm")
+    greedy.predictor.cuda(), greedy.joint.cuda()
+    encoded, length = torch.randn(5, 3, 30, dtype=torch.double).cuda(), torch.tensor([30, 0, 7, 29, 1]).cuda()
+    plain = replace(greedy, cuda_graph=False)(encoded, length)
+    assert [path.starts for path in greedy(encoded, length)] == [path.starts for path in plain]
+    assert [path.tokens for path in greedy(encoded, length)] == [path.tokens for path in plain]

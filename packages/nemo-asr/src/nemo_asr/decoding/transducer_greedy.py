@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nemo_asr.decoding.ctc_greedy import TokenPath
+from nemo_asr.decoding.transducer_steps import decode_in_steps
 from nemo_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from nemo_asr.modules.predictor import Predictor
 
 __all__ = ["TransducerGreedy"]
+
+
+class Step(NamedTuple):
+    """A step in each of N lattices: what is emitted, how many frames it takes, its log-probability, each (N,)."""
+
+    token: Tensor
+    jump: Tensor
+    score: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class TransducerGreedy:
         big_blank_durations: Multi-blank: how many frames the blanks before ``blank`` take, the nearest first.
         max_symbols: Most tokens in one frame; None for any number.
         factorized_blank: HAT: whether blank or not is a decision of its own, that of the last output.
+        cuda_graph: Whether the steps are captured as a CUDA graph where the device is a GPU, which a predictor or joint
+            network that waits for the host does not allow; see :mod:`nemo_asr.decoding.transducer_steps`.
 
     Example:
         A predictor that counts tokens, and a joint network that has one for every two frames:
@@ -69,6 +80,7 @@ class TransducerGreedy:
     big_blank_durations: Sequence[int] = ()
     max_symbols: int | None = 10
     factorized_blank: bool = False
+    cuda_graph: bool = True
 
     def __post_init__(self) -> None:
         if self.max_symbols is not None and self.max_symbols < 1:
@@ -89,15 +101,24 @@ class TransducerGreedy:
             were predicted with it; where there are no ``durations``, with its own frame.
         """
         frames = self.joint.project_encoder(encoded.transpose(1, 2))  # (B, T, H)
+        if frames.is_cuda and self.cuda_graph:
+            found, score = decode_in_steps(self, frames, length, capture=True)
+        else:
+            found, score = self._decode_in_rounds(frames, length)
+        return _paths(found, score, self.blank)
+
+    def _decode_in_rounds(self, frames: Tensor, length: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return of each round a table (4, n) of row, token, start and end, and the scores (B,)."""
+        jumps = self.jumps(frames.device)
         score = frames.new_zeros(len(frames), dtype=torch.float32)
-        found: list[Tensor] = []  # of each round (4, n): row, token, start, end
+        found: list[Tensor] = []
 
         # Of each utterance that is not at its end: its row, its frame, that of its last token, how many are there.
         rows = (length > 0).nonzero().squeeze(1)
         time, last, here = torch.zeros_like(rows), torch.full_like(rows, -1), torch.zeros_like(rows)
-        predicted, state = self._predict(torch.full_like(rows, self.blank), self.predictor.initial_state(len(rows)))
+        predicted, state = self.predict(torch.full_like(rows, self.blank), self.predictor.initial_state(len(rows)))
         while len(rows):
-            start, step = self._search(frames, predicted, rows, time, length[rows])
+            start, step = self._search(frames, predicted, rows, time, length[rows], jumps)
             score[rows] += step.score
             here = torch.where(start == last, here, 0) + 1
             time, last = start + step.jump, start
@@ -107,33 +128,43 @@ class TransducerGreedy:
             left = ((step.token != self.blank) & (time < length[rows])).nonzero().squeeze(1)
             rows, time, last, here = rows[left], time[left], last[left], here[left]
             if len(rows):
-                predicted, state = self._predict(step.token[left], tuple(each[left] for each in state))
-        return self._paths(found, score.tolist())
+                predicted, state = self.predict(step.token[left], tuple(each[left] for each in state))
+        return found, score
 
-    def _predict(self, tokens: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def predict(self, tokens: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what the joint network needs of the predictor after ``tokens`` (B,), and the state then."""
         predicted, state = self.predictor.step(tokens, state)
         return self.joint.project_predictor(predicted), state
 
     def _search(
-        self, frames: Tensor, predicted: Tensor, rows: Tensor, time: Tensor, length: Tensor
-    ) -> tuple[Tensor, _Step]:
+        self, frames: Tensor, predicted: Tensor, rows: Tensor, time: Tensor, length: Tensor, jumps: Tensor
+    ) -> tuple[Tensor, Step]:
         """Return of each row the frame of its next token and the step there, or of its last blank.
 
         The scores are those of all steps on the way.
         """
         start = time.clone()
-        token, jump, score = self._choose(self.joint.combine(frames[rows, time], predicted))
+        token, jump, score = self.choose(self.joint.combine(frames[rows, time], predicted), jumps)
         searching = ((token == self.blank) & (start + jump < length)).nonzero().squeeze(1)
         while len(searching):
             now = start[searching] + jump[searching]
-            step = self._choose(self.joint.combine(frames[rows[searching], now], predicted[searching]))
+            step = self.choose(self.joint.combine(frames[rows[searching], now], predicted[searching]), jumps)
             start[searching], token[searching], jump[searching] = now, step.token, step.jump
             score[searching] += step.score
             searching = searching[(step.token == self.blank) & (now + step.jump < length[searching])]
-        return start, _Step(token, jump, score)
+        return start, Step(token, jump, score)
 
-    def _choose(self, logits: Tensor) -> _Step:
-        """Return the likeliest steps by ``logits`` (N, C)."""
+    def jumps(self, device: torch.device) -> Tensor:
+        """Return how many frames durations take, or a label, each big blank by its index, and the blank."""
+        return torch.tensor(self.durations or (0, *reversed(self.big_blank_durations), 1), device=device)
+
+    def choose(self, logits: Tensor, jumps: Tensor) -> Step:
+        """Return the likeliest steps by ``logits`` (N, C), all blanks as ``blank``.
+
+        Args:
+            logits: Outputs of the joint network.
+            jumps: What :meth:`jumps` gives.
+        """
         logits = logits.float()
         tokens = logits[:, : logits.shape[1] - len(self.durations)]
         if self.factorized_blank:
@@ -145,32 +176,22 @@ class TransducerGreedy:
         score, token = tokens.max(-1)
         if self.durations:
             best, index = logits[:, -len(self.durations) :].log_softmax(-1).max(-1)
-            jump = torch.maximum(token.new_tensor(self.durations)[index], (token == self.blank).long())
+            jump = torch.maximum(jumps[index], (token == self.blank).long())
             score = score + best
-        elif self.big_blank_durations:
-            # A blank takes the more frames the lower its index; below the lowest are the labels.
-            frames = token.new_tensor([0, *reversed(self.big_blank_durations), 1])
-            kind = (token - (self.blank - len(self.big_blank_durations) - 1)).clamp(min=0)
-            jump, token = frames[kind], torch.where(kind > 0, self.blank, token)
         else:
-            jump = (token == self.blank).long()
-        return _Step(token, jump, score)
-
-    def _paths(self, found: list[Tensor], scores: Sequence[float]) -> list[TokenPath]:
-        table = torch.cat(found, dim=1).cpu() if found else torch.empty(4, 0, dtype=torch.long)
-        table = table[:, table[1] != self.blank]
-        table = table[:, table[0].argsort(stable=True)]
-        counts = torch.bincount(table[0], minlength=len(scores)).tolist()
-        paths = []
-        for part, score in zip(table[1:].split(counts, dim=1), scores, strict=True):
-            token, start, end = (tuple(row) for row in part.tolist())
-            paths.append(TokenPath(token, start, end, score))
-        return paths
+            kind = (token - (self.blank - len(jumps) + 1)).clamp(min=0)  # 0 for labels; blanks are behind them
+            jump, token = jumps[kind], torch.where(kind > 0, self.blank, token)
+        return Step(token, jump, score)
 
 
-class _Step(NamedTuple):
-    """A step in each of N lattices: what is emitted, how many frames it takes, its log-probability, each (N,)."""
-
-    token: Tensor
-    jump: Tensor
-    score: Tensor
+def _paths(found: list[Tensor], score: Tensor, blank: int) -> list[TokenPath]:
+    """Return the paths of the utterances from tables (4, n) of row, token, start and end, in the order of time."""
+    table = torch.cat(found, dim=1).cpu() if found else torch.empty(4, 0, dtype=torch.long)
+    table = table[:, table[1] != blank]
+    table = table[:, table[0].argsort(stable=True)]
+    counts = torch.bincount(table[0], minlength=len(score)).tolist()
+    paths = []
+    for part, each in zip(table[1:].split(counts, dim=1), score.tolist(), strict=True):
+        token, start, end = (tuple(row) for row in part.tolist())
+        paths.append(TokenPath(token, start, end, each))
+    return paths
