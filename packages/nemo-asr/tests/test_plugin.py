@@ -41,6 +41,8 @@ def test_nvidias_names_are_ours_too():
         "nemo.collections.asr.models.EncDecRNNTBPEModel": "asr.TransducerModel",
         "nemo.collections.asr.models.hybrid_rnnt_ctc_models.EncDecHybridRNNTCTCModel": "asr.HybridModel",
         "nemo.collections.asr.models.EncDecHybridRNNTCTCBPEModel": "asr.HybridModel",
+        "nemo.collections.asr.models.EncDecMultiTaskModel": "asr.MultitaskModel",
+        "nemo.collections.asr.models.aed_multitask_models.EncDecMultiTaskModel": "asr.MultitaskModel",
         "nemo.collections.asr.models.EncDecCTCModel": "asr.CTCModel",
         "nemo.collections.asr.models.ctc_models.EncDecCTCModel": "asr.CTCModel",
         "nemo.collections.asr.models.EncDecCTCModelBPE": "asr.CTCModel",
