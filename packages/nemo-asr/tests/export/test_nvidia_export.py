@@ -6,11 +6,13 @@ import pytest
 import torch
 
 import nemo_asr
+from nemo_asr.export.nvidia_tokenizers import special_tokens_model, tokenizer_sections
 from nemo_asr.losses import AngularSoftmaxLoss, MultiblankRNNTLoss, RNNTLoss, TDTLoss
 from nemo_asr.models import (
     ClassificationModel,
     CTCModel,
     HybridModel,
+    MultitaskModel,
     SpeakerModel,
     SpeechRecognizer,
     TransducerModel,
@@ -31,8 +33,20 @@ from nemo_asr.modules import (
     SpeakerDecoder,
     SqueezeformerEncoder,
     StatelessPredictor,
+    TransformerDecoder,
+    TransformerEncoder,
 )
-from nemo_asr.tokenizers import CharTokenizer, SentencePieceTokenizer, WordPieceTokenizer, train_sentence_piece
+from nemo_asr.prompts import Canary2Prompt, CanaryPrompt
+from nemo_asr.tokenizers import (
+    AggregateTokenizer,
+    CanaryBPETokenizer,
+    CanaryTokenizer,
+    CharTokenizer,
+    SentencePieceTokenizer,
+    SpecialTokens,
+    WordPieceTokenizer,
+    train_sentence_piece,
+)
 from nemo_core.errors import ExportError
 from nemo_core.models import Archive, export
 from nemo_core.models.weights import read_checkpoint
@@ -105,8 +119,9 @@ def written(path):
 
 
 def outputs(model):
+    more = {"tokens": torch.arange(12).view(2, 6)} if isinstance(model, MultitaskModel) else {}
     with torch.no_grad():
-        found = model(audio=AUDIO, length=LENGTH)
+        found = model(audio=AUDIO, length=LENGTH, **more)
     return found if isinstance(found, tuple) else (found,)
 
 
@@ -122,6 +137,7 @@ def assert_alike(model, again):
 @pytest.mark.parametrize(
     "name",
     [
+        "canary_aed",
         "citrinet_ctc_bpe",
         "conformer_ctc_bpe",
         "fastconformer_ctc_bpe",
@@ -216,6 +232,108 @@ def test_subwords_go_with_the_model(tmp_path):
             "vocab.txt",
         ]
         assert archive.config["decoder"]["vocabulary"] == model.tokenizer.vocabulary
+
+
+def canary(tmp_path, vocab_size=None, decoder=None, **options):
+    torch.manual_seed(0)
+    languages = {language: subwords(tmp_path) for language in ("en", "de")}
+    tokenizer = CanaryTokenizer({"spl_tokens": SpecialTokens(["en", "de"]), **languages})
+    layers = {"hidden_size": 12, "num_layers": 2, "inner_size": 16, "num_attention_heads": 2, "pre_ln": True}
+    return MultitaskModel(
+        MelSpectrogram(8000, features=20),
+        ConvASREncoder(BLOCKS, feat_in=20),
+        TransformerDecoder(vocab_size or len(tokenizer), max_sequence_length=32, **layers, **(decoder or {})),
+        tokenizer,
+        **{"prompt": CanaryPrompt(), "min_duration": 1.0, **options},
+    ).eval()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"prompt": Canary2Prompt({"pnc": "no"}), "max_generation_delta": 5},
+        {"decoder": {"learn_positional_encodings": True}, "max_length": 32},
+        {"beam_size": 3, "length_penalty": 1.0},
+        {"transformer_encoder": TransformerEncoder(1, 12, 16, num_attention_heads=2, pre_ln=True)},
+        {"label_smoothing": 0.1, "use_loss_mask_for_prompt": True, "classifier_dropout": 0.1},
+    ],
+    ids=str,
+)
+def test_models_with_prompts(tmp_path, options):
+    model = canary(tmp_path, **options)
+    path = export(model, tmp_path / "theirs.nemo", "nvidia-nemo")
+    again = nemo_asr.restore(path)
+    assert again.decoder.vocab_size % 8 == 0
+    (ours,), (theirs,) = outputs(model), outputs(again)
+    torch.testing.assert_close(theirs[..., : ours.shape[-1]], ours)
+    assert again.tokenizer.vocabulary == model.tokenizer.vocabulary
+    assert again.tokenizer.special == model.tokenizer.special
+    assert again.prompt.to_config() == model.prompt.to_config()
+    assert again.encode_prompt({"target_lang": "de"}) == model.encode_prompt({"target_lang": "de"})
+    for setting in ("beam_size", "length_penalty", "use_loss_mask_for_prompt"):
+        assert getattr(again, setting) == getattr(model, setting)
+    with torch.no_grad():
+        assert again.recognize(AUDIO, LENGTH) == model.recognize(AUDIO, LENGTH)
+
+
+def test_the_limit_of_answers(tmp_path):
+    model = canary(tmp_path, max_generation_delta=5)
+    again = nemo_asr.restore(export(model, tmp_path / "theirs.nemo", "nvidia-nemo"))
+    assert again.limits.max_delta == model.limits.max_delta == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "setting"),
+    [
+        ({"min_duration": 0.0}, "min_duration=0.0"),
+        ({"max_length": 20}, "max_length=20"),
+        ({"vocab_size": 200}, "decoder.vocab_size=200"),
+    ],
+)
+def test_what_models_with_prompts_cannot_do_there(tmp_path, options, setting):
+    with pytest.raises(ExportError, match=setting):
+        export(canary(tmp_path, **options), tmp_path / "theirs.nemo", "nvidia-nemo")
+
+
+def tokenizers(tmp_path):
+    words = tmp_path / "vocab.txt"
+    words.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\ntwo\n##s\n")
+    return {
+        "aggregate": AggregateTokenizer({"en": subwords(tmp_path), "de": subwords(tmp_path)}),
+        "words": WordPieceTokenizer(words),
+        "subwords": subwords(tmp_path),
+    }
+
+
+@pytest.mark.parametrize("name", ["aggregate", "words", "subwords"])
+def test_tokenizers(tmp_path, name):
+    tokenizer = tokenizers(tmp_path)[name]
+    again = nemo_asr.restore(export(ctc(tokenizer=tokenizer), tmp_path / "theirs.nemo", "nvidia-nemo")).tokenizer
+    assert type(again) is type(tokenizer)
+    assert again.vocabulary == tokenizer.vocabulary
+
+
+def test_tokenizers_that_are_not_there(tmp_path):
+    words = tmp_path / "vocab.txt"
+    words.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\none\n")
+    lower = WordPieceTokenizer(words, lowercase=True)
+    with pytest.raises(ExportError, match=r"tokenizer\.lowercase=True"):
+        export(ctc(tokenizer=lower), tmp_path / "theirs.nemo", "nvidia-nemo")
+    mixed = AggregateTokenizer({"en": CharTokenizer(" ab")})
+    with pytest.raises(ExportError, match=r"tokenizer\.tokenizers\.en: CharTokenizer"):
+        export(ctc(tokenizer=mixed), tmp_path / "theirs.nemo", "nvidia-nemo")
+
+
+def test_one_tokenizer_of_subwords_and_special_tokens(tmp_path):
+    tokens = [*SpecialTokens(["en"]).vocabulary, "▁one", "▁two"]
+    (tmp_path / "all.model").write_bytes(special_tokens_model(tokens))
+    tokenizer = CanaryBPETokenizer(tmp_path / "all.model")
+    assert tokenizer.vocabulary == tokens
+    files = {}
+    section = tokenizer_sections(tokenizer, files)["tokenizer"]
+    assert section["custom_tokenizer"]["_target_"].endswith("canary_tokenizer.CanaryBPETokenizer")
+    assert files[section["model_path"].removeprefix("nemo:")] == (tmp_path / "all.model").read_bytes()
 
 
 def test_normalised_weights_of_speakers_are_written_normalised(tmp_path):

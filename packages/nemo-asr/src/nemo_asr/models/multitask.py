@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,9 @@ from nemo_asr.prompts.base import PromptFormat
 from nemo_asr.tokenizers.canary import PromptTokenizer
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from nemo_core.models import NvidiaModel
 
 __all__ = ["MultitaskModel"]
 
@@ -286,6 +289,12 @@ class MultitaskModel(SpeechRecognizer):
         from nemo_asr.models.nvidia_multitask import multitask_weights
 
         return multitask_weights(state, self.state_dict().keys())
+
+    def to_nvidia(self) -> NvidiaModel:
+        """Return this model in NVIDIA's words."""
+        from nemo_asr.export.nvidia_multitask import multitask_model
+
+        return multitask_model(self)
 
 
 def pad_short(audio: Tensor, length: Tensor, shortest: int) -> tuple[Tensor, Tensor]:

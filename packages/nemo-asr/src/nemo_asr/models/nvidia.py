@@ -27,6 +27,7 @@ ONLY_OURS: Mapping[str, Mapping[str, Any]] = {
     "asr.ConvClassifier": {"pool_padding": True},
     "asr.ClassificationModel": {"crop_or_pad": None, "label_smoothing": 0.0},
     "asr.HybridModel": {"decoder": "transducer"},
+    "asr.MultitaskModel": {"min_duration": 1.0},  # what its transcribe() makes of shorter files
 }
 
 # Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.

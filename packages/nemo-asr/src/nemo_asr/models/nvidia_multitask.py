@@ -7,15 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
-from nemo_asr.models.nvidia import acoustic_config, ctc_weights
+from nemo_asr.models.nvidia import ONLY_OURS, acoustic_config, ctc_weights
 from nemo_asr.models.nvidia_tokenizers import prompt_tokenizer_config
 from nemo_core.errors import ArchiveError
 
-__all__ = ["multitask_config", "multitask_weights"]
+__all__ = ["EMBEDDING", "LAYERS", "PARTS", "PROMPTS", "multitask_config", "multitask_weights"]
 
-_PROMPTS = {"canary": "asr.CanaryPrompt", "canary2": "asr.Canary2Prompt"}
+#: NVIDIA's formats of prompts, and ours.
+PROMPTS = {"canary": "asr.CanaryPrompt", "canary2": "asr.Canary2Prompt"}
 #: NVIDIA's beginnings of names of weights, and ours.
-_PARTS = {
+PARTS = {
     "encoder_decoder_proj.": "projection.",
     "transf_encoder.": "transformer_encoder.",
     "transf_decoder._embedding.": "decoder.embedding.",
@@ -24,7 +25,8 @@ _PARTS = {
 }
 # Fixed positions follow from the configuration, and no input says of which type tokens are.
 _UNUSED = ("position_embedding.pos_enc", "token_type_embedding.weight")
-_LAYERS = (
+#: Settings of Transformer layers, and of what comes before them; the names are the same.
+LAYERS = (
     "num_layers",
     "hidden_size",
     "inner_size",
@@ -35,9 +37,7 @@ _LAYERS = (
     "hidden_act",
     "pre_ln",
 )
-_EMBEDDING = ("max_sequence_length", "embedding_dropout", "learn_positional_encodings")
-# What NVIDIA's transcribe() makes of shorter files.
-_SHORTEST = 1.0
+EMBEDDING = ("max_sequence_length", "embedding_dropout", "learn_positional_encodings")
 
 
 def multitask_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,12 +53,12 @@ def multitask_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "label_smoothing": float(loss.get("label_smoothing") or config.get("label_smoothing") or 0.0),
         "use_loss_mask_for_prompt": bool(config.get("use_loss_mask_for_prompt")),
         "classifier_dropout": float(head.get("dropout") or 0.0),
-        "min_duration": _SHORTEST,
+        **ONLY_OURS["asr.MultitaskModel"],
         **_decoding(config, int(decoder.get("max_sequence_length", 512))),
     }
     layers = config.get("transf_encoder") or {}
     if layers.get("num_layers"):
-        kept = (*_LAYERS, "mask_future", "pre_ln_final_layer_norm")
+        kept = (*LAYERS, "mask_future", "pre_ln_final_layer_norm")
         node["transformer_encoder"] = {"_target_": "asr.TransformerEncoder", **_take(layers, kept)}
     return node
 
@@ -68,8 +68,8 @@ def multitask_weights(state: Mapping[str, Tensor], names: Collection[str]) -> di
     renamed = {}
     for name, weight in state.items():
         if not name.endswith(_UNUSED):
-            part = next((part for part in _PARTS if name.startswith(part)), "")
-            renamed[_PARTS.get(part, "") + name.removeprefix(part)] = weight
+            part = next((part for part in PARTS if name.startswith(part)), "")
+            renamed[PARTS.get(part, "") + name.removeprefix(part)] = weight
     return ctc_weights(renamed, names)
 
 
@@ -80,7 +80,7 @@ def _decoder(config: Mapping[str, Any]) -> dict[str, Any]:
     size = head.get("num_classes")
     if not isinstance(size, int) or int(head.get("num_layers", 1)) != 1:
         raise ArchiveError("the configuration's head is not one layer with num_classes outputs, one for each token")
-    node = {"_target_": "asr.TransformerDecoder", "vocab_size": size, **_take(settings, (*_LAYERS, *_EMBEDDING))}
+    node = {"_target_": "asr.TransformerDecoder", "vocab_size": size, **_take(settings, (*LAYERS, *EMBEDDING))}
     if "pre_ln_final_layer_norm" in section:
         node["pre_ln_final_layer_norm"] = section["pre_ln_final_layer_norm"]
     return node
@@ -88,15 +88,15 @@ def _decoder(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _prompt(config: Mapping[str, Any]) -> dict[str, Any]:
     name = config.get("prompt_format")
-    if name not in _PROMPTS:
+    if name not in PROMPTS:
         raise ArchiveError(
             f"the configuration has prompts of the format {name!r}, which is not known",
-            hint=f"prompts of {', '.join(_PROMPTS)} are",
+            hint=f"prompts of {', '.join(PROMPTS)} are",
         )
     turns = [turn for turn in config.get("prompt_defaults") or () if turn.get("role") == "user"]
     slots = turns[0].get("slots") or {} if turns else {}
     defaults = {slot: value for slot, value in slots.items() if value is not None}
-    return {"_target_": _PROMPTS[name], **({"defaults": defaults} if defaults else {})}
+    return {"_target_": PROMPTS[name], **({"defaults": defaults} if defaults else {})}
 
 
 def _decoding(config: Mapping[str, Any], positions: int) -> dict[str, Any]:
