@@ -79,7 +79,7 @@ def _from_manifest(path: Path) -> dict[str, list[dict[str, Any]]]:
         fields = {
             "audio_filepath": str(entry.audio),
             "duration": entry.duration or round(audio_duration(entry.audio), 4),
-            "text": entry.text.lower(),
+            "text": (entry.text or "").lower(),
             "speaker": entry.speaker,
         }
         lines[split].append(fields)
