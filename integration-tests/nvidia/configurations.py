@@ -512,6 +512,9 @@ KNOWN: dict[str, str] = {
     "quartznet, no mask": "without masks NeMo takes the frames of the features for those of the encoder",
     "vggnet": "NeMo cannot run it",
     "layer norm lstm": "NeMo cannot run it",
+    "stacking": "whether a stack that is not full counts depends on the padding of the batch in NeMo",
+    "stacking norm": "whether a stack that is not full counts depends on the padding of the batch in NeMo",
+    "tdt, characters": "NeMo leaves the last characters of the alphabet out of texts, as many as there are durations",
     "group norm": "NeMo's norm sees the padding of a batch; ours does not",
     "instance norm": "NeMo's norm sees the padding of a batch; ours does not",
 }

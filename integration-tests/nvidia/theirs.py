@@ -29,6 +29,8 @@ def main() -> None:
 
     nemo_logging.setLevel(nemo_logging.CRITICAL)
     for name in json.loads((folder / "names.json").read_text()):
+        if what == "write" and name not in CONFIGURATIONS:
+            continue  # a model of our own
         if what == "read" and not (folder / f"{name}.export.nemo").exists():
             continue
         print(f"{what} {name}", flush=True)
@@ -119,8 +121,9 @@ def outputs(model: Any, folder: Path) -> dict[str, Any]:
             found["log_probs"] = model.ctc_decoder(encoder_output=encoded)
     else:
         found["log_probs"] = model.decoder(encoder_output=encoded)
-    if "logits" in found:
-        return arrays(found)
+    tokenizer = getattr(model, "tokenizer_type", "")
+    if "logits" in found or (tokenizer == "agg" and kind != "EncDecMultiTaskModel"):
+        return arrays(found)  # it cannot transcribe with several tokenizers
     texts = model.transcribe([str(path) for path in sorted(folder.glob("*.wav"))], batch_size=1, verbose=False)
     return {**arrays(found), "texts": np.array([getattr(text, "text", text) for text in texts])}
 
