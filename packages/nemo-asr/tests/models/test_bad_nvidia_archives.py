@@ -188,6 +188,18 @@ def test_a_file_that_is_something_else(tmp_path, content):
         nemo_asr.restore(path)
 
 
+def test_the_form_of_the_first_betas(sound, tmp_path):
+    members = Members(sound)
+    config = yaml.safe_load(members["./model_config.yaml"])
+    for section in ("preprocessor", "encoder", "decoder"):
+        target = config[section].pop("_target_")
+        config[section] = {"cls": target, "params": config[section]}
+    members["./model_config.yaml"] = yaml.safe_dump(config).encode()
+    model = nemo_asr.restore(members.write(tmp_path / "old.nemo"))
+    assert model.load_report.complete
+    assert model.encoder.feat_in == 16
+
+
 def test_what_fits_can_be_had_all_the_same(sound, tmp_path):
     members = Members(sound)
     members.weights(lambda state: state.update({ANOTHER_SHAPE: torch.ones(7)}))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nemo_core.models.archive import Archive
     from nemo_core.plugins import Component
 
-__all__ = ["COLLECTIONS", "find_component", "translate_config", "translate_weights"]
+__all__ = ["COLLECTIONS", "find_component", "modernized", "translate_config", "translate_weights"]
 
 #: Which of our distributions takes over which part of NVIDIA's package.
 COLLECTIONS: Mapping[str, str] = {
@@ -71,7 +71,7 @@ def translate_config(archive: Archive, artifacts: Mapping[str, Path]) -> dict[st
             hint=hint_for(archive.target),
         )
     try:
-        node = dict(translate(archive.with_paths(artifacts), dict(artifacts)))
+        node = dict(translate(modernized(archive.with_paths(artifacts)), dict(artifacts)))
     except NemoError as error:
         if str(archive.path) in error.message:
             raise
@@ -84,6 +84,24 @@ def translate_config(archive: Archive, artifacts: Mapping[str, Path]) -> dict[st
         ) from error
     node.setdefault("_target_", component.name)
     return node
+
+
+def modernized(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration in the form of NVIDIA NeMo 1.0 and later; its first betas wrote ``cls`` and ``params``.
+
+    Example:
+        >>> modernized({"encoder": {"cls": "a.B", "params": {"size": 3}}})
+        {'encoder': {'_target_': 'a.B', 'size': 3}}
+    """
+    modern: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "cls" and "_target_" not in config:
+            modern["_target_"] = value
+        elif key == "params" and isinstance(value, Mapping):
+            modern.update(modernized(value))
+        else:
+            modern[key] = modernized(value) if isinstance(value, Mapping) else value
+    return modern
 
 
 def translate_weights(model: object, state: Mapping[str, Any]) -> dict[str, Any]:
