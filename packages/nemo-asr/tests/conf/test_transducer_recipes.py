@@ -86,4 +86,4 @@ def test_a_trained_model_is_the_start_of_one_with_another_vocabulary(manifest, t
     assert (model.joint.num_outputs, base.joint.num_outputs) == (26, 31)
     torch.testing.assert_close(model.encoder.pre_encode.out.weight, base.encoder.pre_encode.out.weight)
     torch.testing.assert_close(model.joint.enc.weight, base.joint.enc.weight)
-    assert model.predictor.prediction["embed"].weight.shape == (26, 64)
+    assert model.predictor.prediction["embed"].weight.shape == (26, 96)
