@@ -15,7 +15,7 @@ from nemo_asr.data import ConnectedDigits
 from nemo_core.testing.bench import in_turn, process_seconds, versions
 
 TARGET = 3.0
-FILES, ROUNDS = 1000, 3
+FILES, ROUNDS = 1000, 2
 
 
 def run() -> dict[str, Any]:

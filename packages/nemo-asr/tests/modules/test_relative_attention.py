@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nemo_asr.modules.relative_attention import (
     RelativeAttention,
+    attend,
     attention_mask,
     relative_positions,
     shift_relative,
@@ -76,3 +77,16 @@ def test_who_may_attend_to_whom(length, left, right, chunked, extra):
 def test_heads_must_divide_the_width():
     with pytest.raises(ConfigError, match="10 cannot be divided among 4 heads"):
         RelativeAttention(10, 4)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("heads", [1, 3])
+def test_attention_with_dropout_is_that_of_torch_on_average(rows, heads):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 5, 8) for _ in range(3))
+    bias = torch.randn(2, heads, rows, 5)
+    expected = attend(query, key, value, bias)
+    almost_none = attend(query, key, value, bias, 1.0 / (1 << 16))
+    torch.testing.assert_close(almost_none, expected, rtol=1e-3, atol=1e-4)
+    mean = torch.stack([attend(query, key, value, bias, 0.3) for _ in range(3000)]).mean(0)
+    torch.testing.assert_close(mean, expected, rtol=0, atol=0.08)

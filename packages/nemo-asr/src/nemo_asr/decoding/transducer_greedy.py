@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TransducerGreedy"]
 
+#: Frames that the joint network sees in one call, of all utterances together.
+_AT_ONCE = 32
+
 
 class Step(NamedTuple):
     """A step in each of N lattices: what is emitted, how many frames it takes, its log-probability, each (N,)."""
@@ -143,15 +146,27 @@ class TransducerGreedy:
 
         The scores are those of all steps on the way.
         """
-        start = time.clone()
-        token, jump, score = self.choose(self.joint.combine(frames[rows, time], predicted), jumps)
-        searching = ((token == self.blank) & (start + jump < length)).nonzero().squeeze(1)
+        start, score = time.clone(), frames.new_zeros(len(rows), dtype=torch.float32)
+        token, jump = torch.full_like(rows, self.blank), torch.zeros_like(rows)
+        searching = torch.arange(len(rows), device=rows.device)
         while len(searching):
-            now = start[searching] + jump[searching]
-            step = self.choose(self.joint.combine(frames[rows[searching], now], predicted[searching]), jumps)
-            start[searching], token[searching], jump[searching] = now, step.token, step.jump
-            score[searching] += step.score
-            searching = searching[(step.token == self.blank) & (now + step.jump < length[searching])]
+            at, end = start[searching, None], length[searching, None]
+            # What the joint network costs is reading its weights: a few frames ahead come for nothing.
+            width = max(1, min(_AT_ONCE // len(searching), int((end - at).amax())))
+            ahead = at + torch.arange(width, device=rows.device)
+            seen = frames[rows[searching, None], ahead.clamp(max=frames.shape[1] - 1)]
+            logits = self.joint.combine(seen, predicted[searching, None])
+            step = Step(*(each.view(-1, width) for each in self.choose(logits.flatten(0, 1), jumps)))
+            goes_on = (step.token == self.blank) & (ahead + step.jump < end)
+            column, way = _walk(step.jump * goes_on, step.score * goes_on)
+            start[searching] += column
+            score[searching] += way
+            inside = column < width
+            there, column = inside.nonzero().squeeze(1), column[inside]
+            found = searching[inside]
+            token[found], jump[found] = step.token[there, column], step.jump[there, column]
+            score[found] += step.score[there, column]
+            searching = searching[~inside]
         return start, Step(token, jump, score)
 
     def jumps(self, device: torch.device) -> Tensor:
@@ -182,6 +197,28 @@ class TransducerGreedy:
             kind = (token - (self.blank - len(jumps) + 1)).clamp(min=0)  # 0 for labels; blanks are behind them
             jump, token = jumps[kind], torch.where(kind > 0, self.blank, token)
         return Step(token, jump, score)
+
+
+def _walk(jump: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    """Follow the jumps from the first column of each row to one that jumps no more, or out of the window.
+
+    Args:
+        jump: How many columns on, 0 to stay (N, W).
+        score: Of each jump (N, W).
+
+    Returns:
+        The column where each walk ends, W or more outside, and the sum of the scores on the way, each (N,).
+    """
+    if jump.shape[1] == 1:
+        return jump[:, 0], score[:, 0]
+    outside = int(jump.amax())
+    width = jump.shape[1] + outside
+    ends = torch.arange(width, device=jump.device) + F.pad(jump, (0, outside))
+    score = F.pad(score, (0, outside))
+    for _ in range((jump.shape[1] - 1).bit_length()):  # each time the walks are twice as long
+        score = score + score.gather(1, ends)
+        ends = ends.gather(1, ends)
+    return ends[:, 0], score[:, 0]
 
 
 def _paths(found: list[Tensor], score: Tensor, blank: int) -> list[TokenPath]:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nemo_asr.modules.dropout import dropout
 from nemo_core.errors import ConfigError
 
 __all__ = [
     "MultiHeadAttention",
     "RelativeAttention",
+    "attend",
     "attention_mask",
     "relative_positions",
     "shift_relative",
@@ -56,8 +58,7 @@ class MultiHeadAttention(nn.Module):
 
     def _attend(self, query: Tensor, x: Tensor, bias: Tensor, inside: Tensor) -> Tensor:
         key, value = self._heads(self.linear_k(x)), self._heads(self.linear_v(x))
-        dropout = self.dropout if self.training else 0.0
-        gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype), dropout_p=dropout)
+        gathered = attend(query, key, value, bias.to(query.dtype), self.dropout if self.training else 0.0)
         gathered = gathered * inside[:, None, :, None]  # padding gathers nothing
         return self.linear_out(gathered.transpose(1, 2).flatten(2))
 
@@ -118,6 +119,37 @@ class RelativeAttention(MultiHeadAttention):
         scores = (query + self.pos_bias_v.unsqueeze(1)) @ distances.transpose(2, 3)
         bias = shift_relative(scores) * (1 / math.sqrt(self.d_head)) + mask
         return self._attend(query + self.pos_bias_u.unsqueeze(1), x, bias, inside)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, probability: float = 0.0) -> Tensor:
+    """Return :func:`~torch.nn.functional.scaled_dot_product_attention` of heads (B, H, T, D), in (B, H, T, D).
+
+    With dropout torch has no kernel of its own for a CPU: it takes the steps one by one, and so does this, with a
+    cheaper dropout and without the steps that only other masks need.
+
+    Args:
+        query: (B, H, T, D).
+        key: (B, H, S, D).
+        value: (B, H, S, D).
+        bias: What is added to the scores, (B or 1, H or 1, T or 1, S).
+        probability: Of an attention weight to be dropped.
+
+    Example:
+        >>> heads = torch.randn(3, 2, 4, 5, 8)
+        >>> attend(*heads, torch.zeros(1, 1, 1, 5)).shape
+        torch.Size([2, 4, 5, 8])
+    """
+    if not probability or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=probability)
+    shape = (*query.shape[:3], key.shape[2])
+    scores = torch.baddbmm(
+        bias.expand(shape).flatten(0, 1),
+        query.flatten(0, 1),
+        key.flatten(0, 1).transpose(1, 2),
+        alpha=1 / math.sqrt(query.shape[3]),
+    )
+    weights = dropout(scores.softmax(-1), probability)
+    return (weights @ value.flatten(0, 1)).view(*query.shape[:3], -1)
 
 
 def shift_relative(scores: Tensor) -> Tensor:
