@@ -89,4 +89,4 @@ def test_attention_with_dropout_is_that_of_torch_on_average(rows, heads):
     almost_none = attend(query, key, value, bias, 1.0 / (1 << 16))
     torch.testing.assert_close(almost_none, expected, rtol=1e-3, atol=1e-4)
     mean = torch.stack([attend(query, key, value, bias, 0.3) for _ in range(3000)]).mean(0)
-    torch.testing.assert_close(mean, expected, rtol=0, atol=0.08)
+    torch.testing.assert_close(mean, expected, rtol=0, atol=0.2)
