@@ -259,7 +259,7 @@ def canary(tmp_path, vocab_size=None, decoder=None, **options):
         {"transformer_encoder": TransformerEncoder(1, 12, 16, num_attention_heads=2, pre_ln=True)},
         {"label_smoothing": 0.1, "use_loss_mask_for_prompt": True, "classifier_dropout": 0.1},
     ],
-    ids=str,
+    ids=lambda options: "+".join(options) or "defaults",
 )
 def test_models_with_prompts(tmp_path, options):
     model = canary(tmp_path, **options)
