@@ -1,0 +1,115 @@
+"""Starting and stopping Megatron-core: process groups, parallel state, random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+from nemo_core.errors import TrainingError
+from nemo_llm.megatron import cpu
+from nemo_llm.megatron.layout import Layout
+
+__all__ = ["engine", "engine_running", "start_engine", "stop_engine"]
+
+_owned: list[bool] = []  # whether the default process group is ours to end
+
+
+@contextlib.contextmanager
+def engine(layout: Layout | None = None, *, seed: int = 0) -> Iterator[None]:
+    """Run the engine for as long as the block takes; see :func:`start_engine`.
+
+    >>> with engine(seed=1):
+    ...     engine_running()
+    True
+    >>> engine_running()
+    False
+    """
+    start_engine(layout, seed=seed)
+    try:
+        yield
+    finally:
+        stop_engine()
+
+
+def engine_running() -> bool:
+    """Whether the engine is started in this process."""
+    return bool(_owned)
+
+
+def start_engine(
+    layout: Layout | None = None,
+    *,
+    seed: int = 0,
+    timeout: timedelta = timedelta(minutes=30),
+) -> None:
+    """Start the engine in this process, and join the others where there are several.
+
+    Without a process group (nobody has launched several processes) one of this process alone is made.
+
+    Args:
+        layout: How the processes are laid out; one process alone if not given.
+        seed: Of the engine's random numbers; ranks that must differ get different ones of it.
+        timeout: How long a collective may take.
+
+    Raises:
+        TrainingError: It runs already.
+        ConfigError: The layout does not fit the number of processes, or Megatron-core is of another version.
+    """
+    if _owned:
+        raise TrainingError("the engine runs already in this process", hint="stop_engine() first")
+    layout = layout or Layout()
+    processes = distributed.get_world_size() if distributed.is_initialized() else 1
+    layout.check(processes)
+    cpu.activate()
+    from megatron.core import parallel_state, tensor_parallel
+
+    alone = not distributed.is_initialized()
+    if alone:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1, timeout=timeout)
+    _owned.append(alone)
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=layout.tensor,
+        pipeline_model_parallel_size=layout.pipeline,
+        virtual_pipeline_model_parallel_size=layout.virtual_pipeline if layout.virtual_pipeline > 1 else None,
+        context_parallel_size=layout.context,
+        expert_model_parallel_size=layout.expert,
+        expert_tensor_parallel_size=layout.expert_tensor,
+        distributed_timeout_minutes=max(1, int(timeout.total_seconds() // 60)),
+        # The groups are gloo's already where there is no GPU; a second one of each would cost three threads more.
+        create_gloo_process_groups=torch.cuda.is_available(),
+    )
+    state = torch.get_rng_state()  # the tracker seeds torch's generator on its way
+    tensor_parallel.model_parallel_cuda_manual_seed(seed)
+    torch.set_rng_state(state)
+
+
+def stop_engine() -> None:
+    """Stop the engine and end the process groups that it made; does nothing where it does not run."""
+    if not _owned:
+        return
+    from megatron.core import parallel_state
+    from megatron.core.num_microbatches_calculator import destroy_num_microbatches_calculator
+    from megatron.core.rerun_state_machine import destroy_rerun_state_machine
+    from megatron.core.tensor_parallel.random import get_cuda_rng_tracker
+
+    alone = _owned.pop()
+    groups = [group for group in parallel_state._global_process_group_list or () if group is not None]
+    get_cuda_rng_tracker().reset()
+    parallel_state.destroy_model_parallel()
+    parallel_state.destroy_global_memory_buffer()
+    destroy_num_microbatches_calculator()
+    destroy_rerun_state_machine()
+    parallel_state._global_process_group_list = None
+    if alone:
+        distributed.destroy_process_group()
+    elif distributed.is_initialized():
+        for group in {id(group): group for group in groups}.values():
+            # Each gloo group has three threads that poll; left behind, they would be thousands in a test process.
+            with contextlib.suppress(ValueError, RuntimeError):
+                distributed.destroy_process_group(group)
+    cpu.deactivate()

@@ -1,0 +1,10 @@
+"""What tests of models and strategies need, ours and a plugin author's."""
+
+from typing import TYPE_CHECKING
+
+from nemo_core._lazy import attach
+
+if TYPE_CHECKING:
+    from nemo_llm.testing.ranks import Ranks as Ranks
+
+__getattr__, __dir__ = attach(__name__)
