@@ -1,9 +1,9 @@
 r"""Megatron's token files: ``PREFIX.bin`` holds the tokens of all documents, ``PREFIX.idx`` says where each is.
 
-The index, little-endian: the magic ``MMIDIDX\0\0``, version (u64, 1), a code for the type of the tokens (u8), the number
-of sequences n (u64) and of document boundaries d (u64); then the length of each sequence in tokens (n x i32), where
-it starts in the ``.bin`` in bytes (n x i64), the sequence at which each document starts, and the end (d x i64), and
-optionally a mode of each sequence (n x i8). A document is one or several sequences in a row.
+The index, little-endian: the magic ``MMIDIDX\0\0``, version (u64, 1), a code for the type of the tokens (u8), the
+number of sequences n (u64) and of document boundaries d (u64); then the length of each sequence in tokens (n x i32),
+where it starts in the ``.bin`` in bytes (n x i64), the sequence at which each document starts, and the end (d x i64),
+and optionally a mode of each sequence (n x i8). A document is one or several sequences in a row.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ class TokenWriter:
     def _write(self, tokens: np.ndarray, lengths: np.ndarray, modes: Sequence[int] | None) -> None:
         if lengths.sum() != len(tokens) or (lengths < 0).any() or (lengths > np.iinfo(np.int32).max).any():
             raise DataError(
-                f"document {self.documents}: {len(tokens)} tokens are not sequences of {lengths.tolist()[:9]}"
+                f"document {self.documents}: {len(tokens)} tokens do not make sequences of {lengths.tolist()[:9]}"
             )
         if self._modes is not None:
             marks = np.zeros(len(lengths), np.int8) if modes is None else np.asarray(modes, np.int8)
