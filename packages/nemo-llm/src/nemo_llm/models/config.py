@@ -72,6 +72,7 @@ class Experts:
         normalize: Whether the weights of the chosen experts sum to one.
         scale: What the weights are multiplied by.
         groups, groups_per_token: Choose among the best groups of experts only (DeepSeek).
+        group_best: A group is as good as the sum of so many of its best experts (DeepSeek-V2: 1, V3: 2).
         score_bias: Whether a bias that is no part of the weights balances the load (DeepSeek V3).
         aux_loss: Coefficient of the load-balancing loss.
         z_loss: Coefficient of the loss on the size of the router's logits.
@@ -88,6 +89,7 @@ class Experts:
     scale: float = 1.0
     groups: int | None = None
     groups_per_token: int | None = None
+    group_best: int = 2
     score_bias: bool = False
     aux_loss: float = 0.0
     z_loss: float = 0.0
@@ -141,7 +143,7 @@ class ModelConfig:
     Example:
         >>> config = ModelConfig(vocab_size=65, hidden_size=64, num_layers=2, num_heads=4, ffn_size=128)
         >>> config.kv_heads, config.head_size, config.num_parameters
-        (4, 16, 74432)
+        (4, 16, 90560)
         >>> ModelConfig.from_dict(config.to_dict()) == config
         True
     """
@@ -200,6 +202,11 @@ class ModelConfig:
     def head_size(self) -> int:
         """Dimensions of a head."""
         return self.head_dim or self.hidden_size // self.num_heads
+
+    @property
+    def rotary_dim(self) -> int:
+        """Dimensions of a head that are rotated."""
+        return self.latent.rope_dim if self.latent is not None else int(self.head_size * self.rope.fraction)
 
     def window_of(self, layer: int) -> int | None:
         """Return the sliding window of a layer (counted from 0), or None if it sees everything."""

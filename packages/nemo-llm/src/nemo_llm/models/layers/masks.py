@@ -1,0 +1,60 @@
+"""Masks for the fused attention kernels, computed once for all the layers of a forward pass."""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+from torch import Tensor
+
+from nemo_llm.models.layers.blockwise import Rules, visible
+
+__all__ = ["Masks"]
+
+
+class Masks:
+    """Masks by rules and segments, shared by the layers of a model.
+
+    A mask of segments lives as long as the tensor it was made of is handed in again: one forward pass.
+    """
+
+    def __init__(self) -> None:
+        self._of: weakref.ReferenceType[Tensor] | None = None
+        self._segments: dict[tuple[bool, int | None], Tensor | None] = {}
+        self._plain: dict[tuple[bool, int | None, int, int, torch.device], Tensor | None] = {}
+
+    def get(
+        self, rules: Rules, queries: int, keys: int, segments: Tensor | None, device: torch.device
+    ) -> Tensor | None:
+        """Return what the last ``queries`` of ``keys`` positions see.
+
+        Args:
+            rules: Who sees whom.
+            queries: Sq.
+            keys: Sk.
+            segments: ``(B, Sk)``, documents; or None.
+            device: Where the mask is needed.
+
+        Returns:
+            ``(1, 1, Sq, Sk)`` or ``(B, 1, Sq, Sk)``, boolean; None if all see all.
+        """
+        rows = torch.arange(keys - queries, keys, device=device)
+        columns = torch.arange(keys, device=device)
+        if segments is None:
+            key = (rules.causal, rules.window, queries, keys, device)
+            if key not in self._plain:
+                self._plain.clear()
+                self._plain[key] = visible(rules, rows, columns)
+            return self._plain[key]
+        if self._of is None or self._of() is not segments:
+            self._of, self._segments = weakref.ref(segments), {}
+        which = (rules.causal, rules.window)
+        if which not in self._segments:
+            self._segments[which] = visible(rules, rows, columns, segments[:, keys - queries :], segments)
+        return self._segments[which]
+
+    def __deepcopy__(self, memo: object) -> Masks:
+        return Masks()
+
+    def __reduce__(self) -> tuple[type[Masks], tuple[()]]:
+        return Masks, ()
