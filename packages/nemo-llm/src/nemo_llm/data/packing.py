@@ -148,7 +148,7 @@ def packed_row(
         raise DataError(
             f"sequences of {total} tokens do not fit in a row of {sequence_length}", hint="make the rows with pack()"
         )
-    row = {
+    row: dict[str, np.ndarray] = {
         "tokens": np.full(sequence_length, pad_id, np.int64),
         "labels": np.full(sequence_length, pad_id, np.int64),
         "loss_mask": np.zeros(sequence_length, np.float32),
