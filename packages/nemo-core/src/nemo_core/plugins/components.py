@@ -30,6 +30,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "optimizer": "optimizer",
         "scheduler": "learning-rate scheduler",
         "callback": "Lightning callback",
+        "strategy": "Lightning strategy: how several processes train together",
         "exporter": "writer of a foreign or deployment format",
         "checkpoint_format": "reader or writer of checkpoints",
         "recipes": "package of YAML recipes",
@@ -170,6 +171,7 @@ class Registry:
     optimizer = partialmethod(add, "optimizer")
     scheduler = partialmethod(add, "scheduler")
     callback = partialmethod(add, "callback")
+    strategy = partialmethod(add, "strategy")
     exporter = partialmethod(add, "exporter")
     checkpoint_format = partialmethod(add, "checkpoint_format")
 

@@ -25,7 +25,7 @@ STRATEGIES = {
 }
 
 
-def build_strategy(setting: Any, processes: int, model: LightningModule, trust: Trust) -> Strategy | str:
+def build_strategy(setting: Any, processes: int, model: LightningModule | None, trust: Trust) -> Strategy | str:
     """Return Lightning's strategy for ``trainer.strategy``: one of :data:`STRATEGIES`, or a node with a ``_target_``.
 
     Raises:
@@ -39,7 +39,7 @@ def build_strategy(setting: Any, processes: int, model: LightningModule, trust: 
     if setting not in STRATEGIES:
         raise ConfigError(f"trainer.strategy: {setting!r} is not a strategy", hint=f"one of {', '.join(STRATEGIES)}")
     if setting == "fsdp2":
-        if not is_overridden("configure_model", model):
+        if model is None or not is_overridden("configure_model", model):
             raise ConfigError(
                 f"trainer.strategy: {type(model).__name__} cannot be divided by fsdp2: it has no configure_model",
                 hint="define configure_model and call torch's fully_shard there, or use trainer.strategy=ddp",

@@ -17,6 +17,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import logging
 import sys
 import types
 import warnings
@@ -86,6 +87,10 @@ class Patches:
             self._undo.callback(delattr, owner, name)
         setattr(owner, name, value)
 
+    def at_end(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call ``function`` when all is put back."""
+        self._undo.callback(function, *args)
+
     def undo(self) -> None:
         """Put everything back."""
         self._undo.close()
@@ -146,6 +151,14 @@ def _random_numbers(patches: Patches) -> None:
     random = _module("tensor_parallel.random")
     patches.set(random, "_get_cuda_rng_state", lambda *_, **__: torch.get_rng_state())
     patches.set(random, "_set_cuda_rng_state", lambda state, *_, **__: torch.set_rng_state(state))
+    # It warns that what is done under CUDA's generator has moved the CPU's; here the two are one.
+    log = logging.getLogger(random.__name__)
+    log.addFilter(_not_of_two_generators)
+    patches.at_end(log.removeFilter, _not_of_two_generators)
+
+
+def _not_of_two_generators(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("CPU RNG state changed")
 
 
 def _streams(patches: Patches) -> None:

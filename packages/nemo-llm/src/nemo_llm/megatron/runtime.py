@@ -65,13 +65,21 @@ def start_engine(
     processes = distributed.get_world_size() if distributed.is_initialized() else 1
     layout.check(processes)
     cpu.activate()
-    from megatron.core import parallel_state, tensor_parallel
-
     alone = not distributed.is_initialized()
     if alone:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1, timeout=timeout)
     _owned.append(alone)
+    try:
+        _lay_out(layout, seed, timeout)
+    except BaseException:
+        stop_engine()
+        raise
+
+
+def _lay_out(layout: Layout, seed: int, timeout: timedelta) -> None:
+    from megatron.core import parallel_state, tensor_parallel
+
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,

@@ -22,6 +22,9 @@ class NaNGuard(Callback):
 
     With fp16 the loss scaler skips overflowing steps by itself, as it should; then only the loss is looked at.
 
+    An optimiser that keeps gradients where torch does not look for them has ``gradients_finite()``, the answer of all
+    processes, and ``skip()``, after which the coming step leaves the weights as they are.
+
     Args:
         action: ``stop`` raises :class:`TrainingError`; ``skip`` leaves the weights as they are and goes on.
         max_skips: Steps that may be skipped in a row; more are an error.
@@ -42,6 +45,8 @@ class NaNGuard(Callback):
         """Look at all gradients at once."""
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             finite = self._loss is None or bool(torch.isfinite(self._loss).all())
+        elif hasattr(optimizer, "gradients_finite"):
+            finite = optimizer.gradients_finite()
         else:
             finite = _finite(optimizer)
         if finite:
@@ -58,6 +63,9 @@ class NaNGuard(Callback):
                 hint="lower optim.lr, set trainer.gradient_clip_val, look at that batch, or set experiment.nan=skip",
             )
         logger.warning("skipped %s", what)
+        if hasattr(optimizer, "skip"):
+            optimizer.skip()
+            return
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None  # an optimiser leaves parameters without a gradient alone

@@ -1,0 +1,1 @@
+"""What training of language models adds to that of nemo-core."""
