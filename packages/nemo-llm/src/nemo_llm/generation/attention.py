@@ -1,0 +1,178 @@
+"""Attention of new tokens over what is kept of the old ones, from the weights of the engine's modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional
+
+from nemo_llm.generation.cache import LayerCache, attention_mask
+from nemo_llm.models.config import ModelConfig
+
+__all__ = ["Matrix", "SelfAttention", "Step", "attend", "rotate"]
+
+
+@dataclass
+class Step:
+    """What all layers share in one step.
+
+    Attributes:
+        columns: Of the new tokens.
+        padding: (B), columns of padding at the left of each row; None if no row has any.
+        rotations: Of each kind of layer, what :func:`rotate` takes: two tensors (B or 1, n, 1, 1, R).
+        masks: Those made in this step.
+    """
+
+    columns: range
+    padding: Tensor | None
+    rotations: Sequence[tuple[Tensor, Tensor]]
+    masks: dict[tuple[int, int | None], Tensor | None] = field(default_factory=dict)
+
+    def mask(self, cache: LayerCache, device: torch.device) -> Tensor | None:
+        """Return the mask over what a layer keeps; see :func:`~nemo_llm.generation.cache.attention_mask`."""
+        key = (cache.first, cache.window)
+        if key not in self.masks:
+            self.masks[key] = attention_mask(self.columns, cache.first, self.padding, cache.window, device)
+        return self.masks[key]
+
+
+class Matrix:
+    """A matrix of the engine as this process has it, adapters merged.
+
+    Args:
+        module: ``ColumnParallelLinear`` or ``RowParallelLinear``.
+        adds_up: Whether its output is a part of a sum over the processes of tensor parallelism.
+    """
+
+    def __init__(self, module: Any, *, adds_up: bool = False) -> None:
+        merged = getattr(module, "adapted_weight", None)
+        self.weight: Tensor = module.weight.detach() if merged is None else merged()
+        self.bias: Tensor | None = None if module.bias is None else module.bias.detach()
+        self.group = module.tp_group if adds_up and module.tp_group.size() > 1 else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the output with its bias."""
+        if self.group is None:
+            return functional.linear(x, self.weight, self.bias)
+        output = functional.linear(x, self.weight)
+        distributed.all_reduce(output, group=self.group)
+        return output if self.bias is None else output + self.bias
+
+
+class SelfAttention:
+    """Attention with heads of queries in groups, from an engine's ``SelfAttention``.
+
+    Args:
+        module: Of the engine.
+        model: The architecture.
+        kind: Which of a step's rotations is its.
+    """
+
+    def __init__(self, module: Any, model: ModelConfig, kind: int) -> None:
+        self.qkv, self.output = Matrix(module.linear_qkv), Matrix(module.linear_proj, adds_up=True)
+        self.q_norm, self.k_norm = _norm(module.q_layernorm), _norm(module.k_layernorm)
+        self.kind, self.interleaved = kind, model.rope.interleaved
+        self.rotates = model.positions == "rope"
+        self.dim = model.head_size
+        self.scale = model.query_scale if model.query_scale is not None else self.dim**-0.5
+        self.softcap = model.attention_softcap
+        self.tensor_group = module.linear_qkv.tp_group
+        self.processes = self.tensor_group.size()
+        self.groups = max(1, model.kv_heads // self.processes)
+        self.all_groups = model.kv_heads
+        self.per_group = model.num_heads // model.kv_heads
+
+    def __call__(self, x: Tensor, step: Step, cache: LayerCache) -> Tensor:
+        """Return the output (B, n, hidden) for new tokens (B, n, hidden), and keep their keys and values."""
+        heads, values = self._project(x)
+        if self.q_norm is not None and self.k_norm is not None:
+            heads = torch.cat((self.q_norm(heads[..., :-1, :]), self.k_norm(heads[..., -1:, :])), -2)
+        if self.rotates:
+            heads = rotate(heads, *step.rotations[self.kind], interleaved=self.interleaved)
+        queries, keys = heads[..., :-1, :], heads[..., -1, :]
+        keys, values = cache.append(keys.transpose(1, 2), values.transpose(1, 2))
+        mask = step.mask(cache, x.device)
+        return self.output(attend(queries, keys, values, mask, scale=self.scale, softcap=self.softcap))
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return queries and the key of each group (B, n, G, Q + 1, D), and its value (B, n, G, D)."""
+        packed = self.qkv(x)
+        if self.all_groups >= self.processes:
+            heads = packed.unflatten(-1, (self.groups, self.per_group + 2, self.dim))
+            return heads[..., :-1, :], heads[..., -1, :]
+        # More processes than heads of keys: the engine divides rows wherever it comes to; several share a group.
+        parts = [torch.empty_like(packed) for _ in range(self.processes)]
+        distributed.all_gather(parts, packed.contiguous(), group=self.tensor_group)
+        share, rank = self.processes // self.all_groups, self.tensor_group.rank()
+        heads = torch.cat(parts, -1).unflatten(-1, (self.all_groups, self.per_group + 2, self.dim))
+        heads = heads[:, :, rank // share : rank // share + 1]
+        own = self.per_group // share
+        start = rank % share * own
+        return torch.cat((heads[..., start : start + own, :], heads[..., -2:-1, :]), -2), heads[..., -1, :]
+
+
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, scale: float, softcap: float | None = None
+) -> Tensor:
+    """Attend.
+
+    Args:
+        queries: (B, n, G, Q, D), Q heads for each head of keys.
+        keys: (B, G, T, D); the last n are those of the queries' tokens.
+        values: (B, G, T, E).
+        mask: (B or 1, 1, n, T) bool; None: all is seen.
+        scale: What scores are multiplied by.
+        softcap: Bound of the scores.
+
+    Returns:
+        (B, n, G * Q * E)
+
+    Example:
+        >>> queries, keys, values = torch.ones(1, 1, 2, 3, 4), torch.ones(1, 2, 5, 4), torch.ones(1, 2, 5, 4)
+        >>> attend(queries, keys, values, None, scale=0.5).shape
+        torch.Size([1, 1, 24])
+    """
+    batch, count, groups, per_group, _ = queries.shape
+    if softcap is not None:
+        scores = torch.einsum("bngqd,bgtd->bgqnt", queries, keys) * scale
+        scores = torch.tanh(scores / softcap) * softcap
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, :, None], -torch.inf)
+        weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
+        return torch.einsum("bgqnt,bgte->bngqe", weights, values).flatten(2)
+    if count == 1:  # the heads of a group are as so many tokens that see the same
+        found = functional.scaled_dot_product_attention(queries[:, 0], keys, values, attn_mask=mask, scale=scale)
+        return found.reshape(batch, 1, -1)
+    heads = queries.permute(0, 2, 3, 1, 4).reshape(batch, groups * per_group, count, -1)
+    found = functional.scaled_dot_product_attention(
+        heads, keys, values, attn_mask=mask, scale=scale, enable_gqa=per_group > 1
+    )
+    return found.transpose(1, 2).reshape(batch, count, -1)
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, interleaved: bool) -> Tensor:
+    """Turn the pairs of dimensions of x (..., D); the table's R may be fewer: the others stay.
+
+    Args:
+        x: (B, n, G, Q, D).
+        cosine: (B or 1, n, 1, 1, R), of both dimensions of each pair.
+        sine: Likewise; negative for the first of each pair.
+        interleaved: Whether neighbouring dimensions are a pair.
+    """
+    size = cosine.shape[-1]
+    part = x if size == x.shape[-1] else x[..., :size]
+    if interleaved:
+        other = part.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    else:
+        other = part.roll(size // 2, -1)
+    turned = torch.addcmul(part * cosine, other, sine)
+    return turned if size == x.shape[-1] else torch.cat((turned, x[..., size:]), -1)
+
+
+def _norm(module: Any) -> Any:
+    """Return a norm, or None where the engine has none."""
+    return module if module is not None and next(module.parameters(), None) is not None else None
