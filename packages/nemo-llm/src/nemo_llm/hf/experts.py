@@ -93,7 +93,6 @@ class Groups(Translator):
             count = 1 if method == "greedy" else count
         if count > 1:
             found["experts.groups"], found["experts.groups_per_token"] = count, chosen
-            found["experts.group_best"] = 1 if self.method else 2
 
     def write(self, config: ModelConfig, out: Found) -> None:  # noqa: D102
         groups = ours(config, "experts.groups")

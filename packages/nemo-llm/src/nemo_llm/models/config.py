@@ -72,7 +72,6 @@ class Experts:
         normalize: Whether the weights of the chosen experts sum to one.
         scale: What the weights are multiplied by.
         groups, groups_per_token: Choose among the best groups of experts only (DeepSeek).
-        group_best: A group is as good as the sum of so many of its best experts (DeepSeek-V2: 1, V3: 2).
         score_bias: Whether a bias that is no part of the weights balances the load (DeepSeek V3).
         aux_loss: Coefficient of the load-balancing loss.
         z_loss: Coefficient of the loss on the size of the router's logits.
@@ -89,7 +88,6 @@ class Experts:
     scale: float = 1.0
     groups: int | None = None
     groups_per_token: int | None = None
-    group_best: int = 2
     score_bias: bool = False
     aux_loss: float = 0.0
     z_loss: float = 0.0

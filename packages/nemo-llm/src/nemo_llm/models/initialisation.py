@@ -7,6 +7,7 @@ and experts counted globally), and each process keeps its part. So any two layou
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -23,10 +24,14 @@ _EXPERT = re.compile(r"\blocal_experts\.(\d+)\.")
 _RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")
 
 
-def global_names(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+def global_names(model: nn.Module, *, buffers: bool = False) -> Iterator[tuple[str, Any]]:
     """Yield each weight of one process's part of a model, with its name in the whole model.
 
     The output layer of the last pipeline stage, where it is tied to the embedding of the first, has its name too.
+
+    Args:
+        model: As the engine built it.
+        buffers: Whether to yield its buffers too (the router's bias, which no gradient reaches).
     """
     layers = {name: module for name, module in model.named_modules() if hasattr(module, "layer_number")}
     experts = {
@@ -35,7 +40,8 @@ def global_names(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         if hasattr(module, "local_expert_indices")
     }
     tied = bool(getattr(model, "share_embeddings_and_output_weights", False))
-    for name, parameter in model.named_parameters():
+    named = itertools.chain(model.named_parameters(), model.named_buffers() if buffers else ())
+    for name, parameter in named:
         where = name
         if (found := _EXPERT.search(name)) is not None:
             indices = next(value for owner, value in experts.items() if name.startswith(f"{owner}."))
