@@ -19,7 +19,23 @@ def nemo_components(registry: Registry) -> None:
     registry.callback(
         "llm.Throughput", "nemo_llm.training.throughput:Throughput", summary="Tokens per second, TFLOP/s and MFU"
     )
+    for name, module, summary in (
+        ("load_tokenizer", "loading", "Tokenizer of a file or a folder, whatever its kind"),
+        ("ByteTokenizer", "byte", "Bytes as tokens"),
+        ("CharacterTokenizer", "characters", "Characters as tokens"),
+        ("HFTokenizer", "hugging_face", "Tokenizer of a tokenizer.json"),
+        ("SentencePieceTokenizer", "sentence_piece", "Subwords of a SentencePiece model"),
+        ("TiktokenTokenizer", "tiktoken_ranks", "Byte-level BPE of a tiktoken file"),
+    ):
+        registry.tokenizer(f"llm.{name}", f"nemo_llm.tokenizers.{module}:{name}", summary=summary)
     registry.recipes("nemo_llm.conf", prefix="llm", summary="Language models")
     registry.command("llm", summary="Tools for language models")
     registry.command("llm import", summary="Take over models from elsewhere")
     registry.command("llm export", summary="Write models for elsewhere")
+    registry.command("llm tokenizer", summary="Learn and show tokenizers")
+    for name, summary in (
+        ("train", "Learn the tokens of a tokenizer from texts"),
+        ("show", "Show what a tokenizer is, or list its tokens"),
+        ("encode", "Show the tokens that texts become"),
+    ):
+        registry.command(f"llm tokenizer {name}", f"nemo_llm.cli.tokenizer:{name}", summary=summary)
