@@ -109,7 +109,7 @@ def test_dispatch_by_all_to_all_needs_lists_of_sizes(two_ranks: Any) -> None:
     options = experts(moe_token_dispatcher_type="alltoall", expert_model_parallel_size=2)
     layout = Layout(expert=2)
     assert two_ranks.run(train_step, (), layout, **options)[0] > 0
-    with pytest.raises(TrainingError, match="incompatible function arguments"):
+    with pytest.raises(TrainingError, match=r"AttributeError|TypeError"):
         two_ranks.run(train_step, ("split_sizes",), layout, **options)
 
 

@@ -177,7 +177,7 @@ class _Inert:
     """A stream or an event where there is no other: all work is done in order, so there is nothing to wait for."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return lambda *_, **__: self
 

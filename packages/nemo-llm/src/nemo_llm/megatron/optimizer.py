@@ -26,11 +26,12 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     Args:
         inner: Megatron-core's optimizer.
+        chunks: The parts of the model, wrapped for data parallelism.
         clip: Largest norm of all gradients; 0: they are not clipped.
     """
 
-    def __init__(self, inner: Any, clip: float = 0.0) -> None:
-        self.inner, self.clip = inner, clip
+    def __init__(self, inner: Any, chunks: Sequence[Any], clip: float = 0.0) -> None:
+        self.inner, self.chunks, self.clip = inner, list(chunks), clip
         self._norm: float | None = None
         self._skip = False
         self.skipped_steps = 0
@@ -117,6 +118,8 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     def clear(self) -> None:
         """Empty the gradients."""
+        for chunk in self.chunks:
+            chunk.zero_grad_buffer()
         self.inner.zero_grad()
         self._norm = None
 
@@ -179,7 +182,7 @@ def build_optimizer(
     for group in inner.param_groups:
         group["lr"] = float(group.get("max_lr") or rate)
         group["weight_decay"] = decay * group.get("wd_mult", 1.0)
-    return EngineOptimizer(inner, clip)
+    return EngineOptimizer(inner, chunks, clip)
 
 
 def _own_groups(groups: Mapping[str, Mapping[str, Any]], chunks: Sequence[Any]) -> dict[Any, Any]:

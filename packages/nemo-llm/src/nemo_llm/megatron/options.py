@@ -73,7 +73,9 @@ class Options:
         _choice("context_mode", self.context_mode, ("all_gather", "ring"))
         _choice("fp8_recipe", self.fp8_recipe, _FP8_RECIPES)
         recompute = self.recompute
-        if isinstance(recompute, str) or (isinstance(recompute, int) and (isinstance(recompute, bool) or recompute < 1)):
+        if isinstance(recompute, str) or (
+            isinstance(recompute, int) and (isinstance(recompute, bool) or recompute < 1)
+        ):
             _choice("recompute", recompute, tuple(_RECOMPUTE), "or a number of layers")
         if self.micro_batch_size is not None and self.micro_batch_size < 1:
             raise ConfigError(f"strategy.micro_batch_size is {self.micro_batch_size}", hint="give at least 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed
@@ -12,7 +12,11 @@ from torch import Tensor, distributed
 from nemo_core.errors import DataError, TrainingError
 from nemo_llm.megatron.layout import Layout
 
-__all__ = ["LossSums", "forward_backward", "micro_batches", "share_of_context"]
+if TYPE_CHECKING:
+    from nemo_llm.megatron.optimizer import EngineOptimizer
+    from nemo_llm.megatron.options import Options
+
+__all__ = ["LossSums", "connect_schedule", "forward_backward", "micro_batches", "share_of_context"]
 
 Batch = Mapping[str, Tensor]
 TokenLosses = Callable[[Any, Batch], Tensor]
@@ -99,6 +103,30 @@ def forward_backward(
     return LossSums(*_over_all(sums, layout))
 
 
+def connect_schedule(chunks: Sequence[Any], optimizer: EngineOptimizer, options: Options) -> None:
+    """Tell the schedule what to call between its steps: reduce gradients, scale losses, overlap communication.
+
+    Args:
+        chunks: This process's parts of the model, wrapped for data parallelism.
+        optimizer: Theirs.
+        options: What overlaps.
+    """
+    from megatron.core.distributed import finalize_model_grads
+
+    for chunk in chunks:
+        chunk.config.finalize_model_grads_func = finalize_model_grads
+        chunk.config.grad_scale_func = optimizer.scale_loss if optimizer.scales_loss else None
+    config, several = chunks[0].config, len(chunks) > 1
+    if options.overlap_grad_reduce:
+        no_sync, sync = [chunk.no_sync for chunk in chunks], [chunk.start_grad_sync for chunk in chunks]
+        config.no_sync_func = no_sync if several else no_sync[0]
+        if several:
+            config.grad_sync_func = sync
+    if options.overlap_param_gather:
+        gather = [chunk.start_param_sync for chunk in chunks]
+        config.param_sync_func = gather if several else gather[0]
+
+
 def _over_all(sums: Tensor, layout: Layout) -> Tensor:
     """Add up over data and context parallelism, and tell the stages that have no loss."""
     from megatron.core import parallel_state
@@ -136,9 +164,7 @@ def micro_batches(batch: Batch, layout: Layout, size: int | None = None) -> list
             + (f" and those into groups of {layout.pipeline} stages" if layout.virtual_pipeline > 1 else ""),
             hint="change data.global_batch_size or strategy.micro_batch_size, or set data.drop_last=true",
         )
-    return [
-        {name: value[start : start + size] for name, value in batch.items()} for start in range(0, rows, size)
-    ]
+    return [{name: value[start : start + size] for name, value in batch.items()} for start in range(0, rows, size)]
 
 
 def share_of_context(batch: Batch, size: int, rank: int) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from nemo_core.errors import ConfigError
 from nemo_llm.megatron.layout import Layout
 from nemo_llm.megatron.options import Options, dtype_of
 from nemo_llm.megatron.precision import MegatronPrecision
-from nemo_llm.megatron.schedule import Batch, LossSums, TokenLosses, forward_backward
+from nemo_llm.megatron.schedule import Batch, LossSums, TokenLosses, connect_schedule, forward_backward
 
 if TYPE_CHECKING:
     from nemo_llm.megatron.checkpoint import MegatronCheckpointIO, ModelParts
@@ -249,7 +249,8 @@ class MegatronStrategy(DDPStrategy):
             self.chunks = wrap(model.chunks, self.options, training=fitting)
         if fitting:
             self.setup_optimizers(trainer)
-            self._connect_schedule()
+            optimizer: Any = self.optimizers[0]
+            connect_schedule(self.chunks, optimizer, self.options)
         self.setup_precision_plugin()
 
     @property
@@ -284,26 +285,6 @@ class MegatronStrategy(DDPStrategy):
             options=self.options,
         )
 
-    def _connect_schedule(self) -> None:
-        """Tell the schedule what to call between its steps."""
-        from megatron.core.distributed import finalize_model_grads
-
-        optimizer: Any = self.optimizers[0]
-        for chunk in self.chunks:
-            config = chunk.config
-            config.finalize_model_grads_func = finalize_model_grads
-            config.grad_scale_func = optimizer.scale_loss if optimizer.scales_loss else None
-        config = self.chunks[0].config
-        several = len(self.chunks) > 1
-        if self.options.overlap_grad_reduce:
-            no_sync, sync = [c.no_sync for c in self.chunks], [c.start_grad_sync for c in self.chunks]
-            config.no_sync_func = no_sync if several else no_sync[0]
-            if several:
-                config.grad_sync_func = sync
-        if self.options.overlap_param_gather:
-            gather = [c.start_param_sync for c in self.chunks]
-            config.param_sync_func = gather if several else gather[0]
-
     # ---------------------------------------------------------------------------------------------------------- steps
 
     def forward_backward(
@@ -316,8 +297,6 @@ class MegatronStrategy(DDPStrategy):
     ) -> LossSums:
         """Run this process's share of a batch through the model, and its gradients back; see ``schedule``."""
         if not forward_only:
-            for chunk in self.chunks:
-                chunk.zero_grad_buffer()
             self.optimizers[0].clear()  # type: ignore[attr-defined]
         return forward_backward(
             self.chunks,

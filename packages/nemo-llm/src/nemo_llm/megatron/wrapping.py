@@ -36,8 +36,9 @@ def wrap(chunks: Sequence[Any], options: Options, *, training: bool = True) -> l
 
 
 def _fsdp2(chunk: Any, options: Options) -> Any:
-    import torch
     from megatron.core.distributed.torch_fully_sharded_data_parallel import TorchFullyShardedDataParallel
+    from megatron.core.models.common.embeddings.language_model_embedding import LanguageModelEmbedding
+    from megatron.core.transformer.transformer_layer import TransformerLayer
 
     class Wrapped(TorchFullyShardedDataParallel):
         """Adds what the engine's schedule asks of a wrapper and torch's does not have."""
@@ -57,8 +58,10 @@ def _fsdp2(chunk: Any, options: Options) -> Any:
 
         def finish_grad_sync(self, force_all_reduce: bool = False) -> None: ...
 
-    del torch
-    return Wrapped(config=chunk.config, ddp_config=options.data_parallel(), module=chunk)
+    parts = {TransformerLayer}
+    if not getattr(chunk, "share_embeddings_and_output_weights", False):
+        parts.add(LanguageModelEmbedding)  # a shared one is needed again at the end: it stays with the whole
+    return Wrapped(config=chunk.config, ddp_config=options.data_parallel(), module=chunk, sub_modules_to_wrap=parts)
 
 
 def unwrap(chunks: Sequence[Any]) -> list[Any]:

@@ -92,7 +92,12 @@ def engine_config(
         "model": config,
         "transformer_impl": "local",
         "calculate_per_token_loss": True,
-        "perform_initialization": False,  # see nemo_llm.models.initialisation
+        # The engine notes on a weight how it is divided only where it initialises it; the values are ours
+        # (nemo_llm.models.initialisation).
+        "perform_initialization": True,
+        "init_method": _leave,
+        "output_layer_init_method": _leave,
+        "embedding_init_method": _leave,
         "use_cpu_initialization": not torch.cuda.is_available(),
         "batch_p2p_comm": torch.cuda.is_available(),
         "gradient_accumulation_fusion": False,
@@ -108,6 +113,10 @@ def engine_config(
         return kind(**{**values, **overrides})
     except (ValueError, AssertionError) as error:
         raise ConfigError(f"the engine refuses this model: {error}") from error
+
+
+def _leave(weight: torch.Tensor) -> torch.Tensor:
+    return weight
 
 
 def _sizes(config: ModelConfig) -> dict[str, Any]:

@@ -70,8 +70,6 @@ class LanguageModel(EngineModel):
             raise TrainingError("the model has no weights yet", hint="with nemo_llm.megatron.engine(): model.build()")
         if len(self.chunks) > 1 or not (self.chunks[0].pre_process and self.chunks[0].post_process):  # type: ignore[truthy-function]
             raise TrainingError("the model is divided among pipeline stages", hint="use nemo_llm.generation")
-        if position_ids is None:
-            position_ids = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         logits: Tensor = self.chunks[0](tokens, position_ids, segment_ids)
         return logits[..., : self.config.vocab_size]
 
@@ -114,9 +112,6 @@ class LanguageModel(EngineModel):
 
     def token_losses(self, chunk: nn.Module, batch: Batch) -> Tensor:
         """Run a part of the model; of the last one, return cross-entropies (B, S) in nats."""
-        tokens = batch["tokens"]
-        positions = batch.get("position_ids")
-        if positions is None:
-            positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        losses: Tensor = chunk(tokens, positions, batch.get("segment_ids"), labels=batch["labels"])
+        segments = batch.get("segment_ids")
+        losses: Tensor = chunk(batch["tokens"], batch.get("position_ids"), segments, labels=batch["labels"])
         return losses
