@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_core.data import BatchOrder, DataModule, ResumableLoader
@@ -45,11 +45,26 @@ class NumbersData(DataModule):
         return [round(float(item), 9) for item in items]
 
 
+class PerEpoch(Numbers):
+    """Items that differ from epoch to epoch without chance."""
+
+    def in_epoch(self, epoch: int, index: int) -> tuple[int, int]:
+        return epoch, index
+
+
+def test_items_of_an_epoch_are_asked_for_in_training_only():
+    order = BatchOrder(4, batch_size=2, shuffle=False)
+    training = ResumableLoader(PerEpoch(4), order, list, position=lambda: (3, 1), random=True)
+    assert list(training) == [[(3, 2), (3, 3)]]
+    assert list(ResumableLoader(PerEpoch(4), order, list)) == [[0.0, 1.0], [2.0, 3.0]]
+
+
 def loader(position=(0, 0), **arguments) -> ResumableLoader:
     order = BatchOrder(23, batch_size=3, seed=7)
     return ResumableLoader(Numbers(23), order, list, position=lambda: position, random=True, **arguments)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3), st.integers(0, 8))
 def test_starting_at_a_batch_is_going_on(epoch, batch):
     assert list(loader((epoch, batch))) == list(loader((epoch, 0)))[batch:]

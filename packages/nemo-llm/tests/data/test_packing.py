@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_core.errors import ConfigError, DataError
@@ -29,6 +29,7 @@ def first_fit_decreasing(lengths, capacity):
     return rows
 
 
+@settings(deadline=None)
 @given(lengths_and_capacity, st.sampled_from([1, 2, 7, 1024]))
 def test_rows_are_those_of_first_fit_decreasing(given_, block):
     lengths, capacity = given_
@@ -56,6 +57,7 @@ def test_what_fits_no_row_is_refused(lengths, wrong):
         pack([1], 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(st.integers(1, 99), st.booleans()), min_size=2, max_size=6), max_size=5))
 def test_labels_follow_their_tokens_and_never_cross_segments(drawn):
     sequences = [np.array([token for token, _ in one]) for one in drawn]

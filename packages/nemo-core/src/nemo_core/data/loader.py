@@ -23,12 +23,15 @@ class _Items(Dataset[Any]):
         self.dataset = dataset
         self.seed = seed
         self.sample = getattr(dataset, "sample", None) if random else None
+        self.in_epoch = getattr(dataset, "in_epoch", None) if random else None
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, key: Key) -> Any:
         epoch, index = key
+        if self.in_epoch is not None:
+            return self.in_epoch(epoch, index)
         if self.sample is None:
             return self.dataset[index]
         return self.sample(index, item_rng(self.seed, epoch, index))
@@ -58,12 +61,14 @@ class ResumableLoader(DataLoader[Any]):
     far they prefetch changes what is read.
 
     Args:
-        dataset: Map-style. If it has ``sample(index, rng)``, that is called when ``random``; else ``dataset[index]``.
+        dataset: Map-style. If it has ``in_epoch(epoch, index)`` or ``sample(index, rng)``, that is called when
+            ``random``; else ``dataset[index]``.
         order: Which items form which batch.
         collate: Makes a batch of a list of items.
         position: Returns the epoch and how many of its batches are done. Without it, that is what
             :meth:`load_state_dict` says, and the first epoch to begin with.
-        random: Training: items may be drawn with a random generator, which is a function of (seed, epoch, index).
+        random: Training: items may differ from epoch to epoch, or be drawn with a random generator, which is a function
+            of (seed, epoch, index).
         num_workers: Number of processes that load; 0: the main process does.
         prefetch: Batches that each worker fetches ahead.
         pin_memory: Whether batches are put into page-locked memory, for faster copies to a GPU, where there is one.

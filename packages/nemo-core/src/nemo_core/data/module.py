@@ -21,8 +21,9 @@ class DataModule(LightningDataModule, Configured):
     Subclasses implement :meth:`dataset`, and :meth:`collate` where torch's default does not do. A data set is map-style
     (``len``, ``[index]``). If it has ``sample(index, rng)``, training calls that instead, with a
     ``numpy.random.Generator`` that depends on (seed, epoch, index) alone; all randomness should come from it, since
-    that is what makes a resumed run see the same data. If it has ``lengths`` (seconds or frames per item), batches can
-    be formed by length.
+    that is what makes a resumed run see the same data. If it has ``in_epoch(epoch, index)``, training calls that: its
+    items are another function of the index in each epoch. If it has ``lengths`` (seconds or frames per item), batches
+    can be formed by length.
 
     Args:
         batch_size: Most items in a batch of one process; None where ``batch_length`` alone decides.
