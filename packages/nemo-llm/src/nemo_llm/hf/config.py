@@ -15,7 +15,7 @@ from nemo_llm.hf.architectures import ARCHITECTURES, Architecture
 from nemo_llm.hf.keys import ConfigFile
 from nemo_llm.models.config import Experts, LatentAttention, ModelConfig, Rope
 
-__all__ = ["architecture_of", "config_from_hf", "config_to_hf", "read_hf_config"]
+__all__ = ["architecture_of", "config_from_hf", "config_to_hf", "read_config_json", "read_hf_config"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,14 +34,23 @@ summary_type summary_use_proj classifier_dropout max_window_layers layer_types
 _TRAINING_ONLY = ("dropout", "experts.aux_loss", "experts.z_loss")
 
 
-def read_hf_config(folder: str | Path) -> dict[str, Any]:
+def read_hf_config(folder: str | Path) -> ModelConfig:
+    """Return the architecture of a model folder of ``transformers``.
+
+    Raises:
+        ConfigError: It has no ``config.json``, or one of an architecture that nemo-llm does not have.
+    """
+    return config_from_hf(read_config_json(folder), str(Path(folder, "config.json")))
+
+
+def read_config_json(folder: str | Path) -> dict[str, Any]:
     """Return what ``config.json`` of a model folder says.
 
     Raises:
         ConfigError: It is not there, or no JSON.
     """
     path = Path(folder)
-    path = path / "config.json" if path.is_dir() else path
+    path = path if path.suffix == ".json" else path / "config.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nemo_llm.hf.config import architecture_of, config_from_hf, read_hf_config
+from nemo_llm.hf.config import architecture_of, config_from_hf, read_config_json
 from nemo_llm.hf.families import weights
 from nemo_llm.hf.files import WeightFiles
 from nemo_llm.hf.rules import Weight
@@ -71,7 +71,7 @@ def load_hf(
 def _checked(
     folder: str | Path, config: ModelConfig | None
 ) -> Iterator[tuple[ModelConfig, dict[str, Weight], WeightFiles]]:
-    values, where = read_hf_config(folder), str(Path(folder, "config.json"))
+    values, where = read_config_json(folder), str(Path(folder, "config.json"))
     architecture = architecture_of(values, where)
     config = config_from_hf(values, where) if config is None else config
     table = weights(config)
