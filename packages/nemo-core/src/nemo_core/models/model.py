@@ -100,6 +100,29 @@ class Model(pl.LightningModule, Configured):
 
         return save(self, path, overwrite=overwrite)
 
+    def archive(self, stem: Path) -> Path | None:
+        """Write this model when a run ends, in a way of its own, and return where; called on all processes.
+
+        Args:
+            stem: Where to, without the ending.
+
+        Returns:
+            None: the run is to write an archive, ``stem`` with ``.nemo`` after it.
+        """
+        return None
+
+    def init_from(self, spec: Any) -> Any:
+        """Take over weights before a run begins; see :func:`nemo_core.models.init_from`. Called on all processes.
+
+        A model whose weights are not built yet notes ``spec`` and does it when they are.
+
+        Returns:
+            What is to be said about it in the run's log.
+        """
+        from nemo_core.models.transfer import init_from
+
+        return init_from(self, spec)
+
     @classmethod
     def restore(
         cls,

@@ -10,7 +10,9 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.strategies import Strategy
 
 from nemo_core.config import Trust, instantiate
 from nemo_core.config.schema import ExperimentConfig, TrainerConfig
@@ -107,6 +109,7 @@ def build_trainer(
         callback for offered in plugins().call("nemo_callbacks", config=config) for callback in _listed(offered)
     ]
 
+    strategy = build_strategy(settings.strategy, world.size, model, trust)
     passed = {key: value for key, value in vars(settings).items() if key not in _OURS}
     trainer = Trainer(
         **passed,
@@ -115,16 +118,31 @@ def build_trainer(
         default_root_dir=folder.path,
         devices=world.local_size if world.launched else local_processes(settings),
         num_nodes=world.size // world.local_size if world.launched else settings.num_nodes,
-        strategy=build_strategy(settings.strategy, world.size, model, trust),
+        strategy=strategy,
         precision=lightning_precision(settings.precision, _device(settings)),  # type: ignore[arg-type]
         max_epochs=_epochs(settings, experiment),
         profiler=_profiler(settings, folder),
         enable_progress_bar=settings.enable_progress_bar,
         enable_model_summary=False,  # describe_model says it in a line
         enable_checkpointing=False,
-        plugins=[AtomicCheckpointIO()],
+        plugins=_checkpoint_io(strategy),
     )
     return Built(trainer, checkpoints, telemetry)
+
+
+def _checkpoint_io(strategy: Strategy | str) -> AtomicCheckpointIO | None:
+    """Return what writes checkpoints, if the strategy does not bring its own."""
+    if isinstance(strategy, str):
+        return AtomicCheckpointIO()
+    if type(strategy.checkpoint_io) is TorchCheckpointIO:
+        strategy.checkpoint_io = AtomicCheckpointIO()
+    if not isinstance(strategy.checkpoint_io, AtomicCheckpointIO):
+        raise ConfigError(
+            f"trainer.strategy: {type(strategy).__name__} writes checkpoints with "
+            f"{type(strategy.checkpoint_io).__name__}, which may leave half of one when it is killed",
+            hint="derive that class from nemo_core.training.AtomicCheckpointIO",
+        )
+    return None
 
 
 def _epochs(settings: TrainerConfig, experiment: ExperimentConfig) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.tensor import DTensor
 
 from nemo_core._files import write_atomically
@@ -27,10 +29,11 @@ from nemo_core.config.problems import raise_problems
 from nemo_core.config.schema import ExperimentConfig, TrainerConfig
 from nemo_core.data import DataModule
 from nemo_core.errors import ConfigError, NemoError, TrainingError
-from nemo_core.models import Model
+from nemo_core.models import Model, init_from
 from nemo_core.training.building import Built, build_trainer
 from nemo_core.training.callbacks.interruption import Interrupted
-from nemo_core.training.checkpoint_io import newest_valid, read_checkpoint
+from nemo_core.training.checkpoint_folder import is_folder_checkpoint
+from nemo_core.training.checkpoint_io import AtomicCheckpointIO, check_checkpoint, newest_valid
 from nemo_core.training.distributed import World, join_world, local_processes, spawn
 from nemo_core.training.model_summary import describe_model
 from nemo_core.training.optimization import attach_optimizer
@@ -38,6 +41,7 @@ from nemo_core.training.precision import matmul_precision
 from nemo_core.training.result import RunResult
 from nemo_core.training.run_folder import RunFolder
 from nemo_core.training.run_log import run_log
+from nemo_core.training.strategies import build_strategy
 
 __all__ = ["build", "train"]
 
@@ -72,6 +76,7 @@ def train(config: DictConfig | Mapping[str, Any], *, overrides: Sequence[str] = 
     tree: dict[str, Any] = plain(config)
     settings = section(TrainerConfig, tree.get("trainer") or {})
     processes = local_processes(settings)
+    _preflight(tree, settings, trust_of(config), processes)
     with join_world(settings) as world:
         if world.launched or processes * settings.num_nodes == 1:
             return _run(tree, settings, trust_of(config), overrides, world)
@@ -81,6 +86,17 @@ def train(config: DictConfig | Mapping[str, Any], *, overrides: Sequence[str] = 
             hint="on every node: torchrun --nnodes N --nproc-per-node M -m nemo_core.train RECIPE ..., or use srun",
         )
     return spawn(OmegaConf.to_yaml(OmegaConf.create(tree)), overrides, processes)
+
+
+def _preflight(tree: Mapping[str, Any], settings: TrainerConfig, trust: Trust, processes: int) -> None:
+    """Let a strategy that has something to say refuse the configuration before any process is started."""
+    if not isinstance(settings.strategy, Mapping):
+        return
+    strategy = build_strategy(settings.strategy, processes, None, trust)
+    refuse = getattr(strategy, "preflight", None)
+    if refuse is not None:
+        size = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or processes * settings.num_nodes)
+        refuse(tree, size, lambda node, where: instantiate(node, trust=trust, at=where))
 
 
 def build(tree: Mapping[str, Any], trust: Trust) -> tuple[LightningModule, LightningDataModule]:
@@ -115,6 +131,7 @@ def _run(
     folder, checkpoint = _open(tree, experiment, overrides, world)
     log = folder.path / ("train.log" if world.rank == 0 else f"train.rank{world.rank}.log")
     status = "failed"
+    built: Built | None = None
     try:
         with run_log(log), matmul_precision(settings.precision):
             if checkpoint is not None:
@@ -122,10 +139,10 @@ def _run(
             else:
                 logger.info("run folder %s", folder.path)
             model, data = build(tree, trust)
-            if tree.get("init_from") and checkpoint is None:
-                from nemo_core.models import init_from
-
-                logger.info("%s", init_from(model, tree["init_from"]))
+            # Of a resumed run the weights are in the checkpoint; for some models the source says more than weights.
+            if tree.get("init_from") and (checkpoint is None or getattr(model, "source_on_resume", False)):
+                take_over = model.init_from if isinstance(model, Model) else partial(init_from, model)
+                logger.info("%s", take_over(tree["init_from"]))
             if settings.enable_model_summary:
                 logger.info("%s", describe_model(model))
             built = build_trainer(tree, settings, experiment, model=model, folder=folder, world=world, trust=trust)
@@ -145,6 +162,10 @@ def _run(
             traceback.print_exc(file=file)
         raise
     finally:
+        # A strategy may own more than Lightning ends with a fit, since a test can follow it.
+        close = getattr(built.trainer.strategy, "close", None) if built is not None else None
+        if close is not None:
+            close()
         if world.rank == 0:
             folder.note(status=status)
         folder.release()
@@ -179,7 +200,7 @@ def _resume_source(resume: str) -> Path | None:
     if resume in ("auto", "never"):
         return None
     path = Path(resume)
-    if path.is_dir():
+    if path.is_dir() and not is_folder_checkpoint(path):
         found = newest_valid(path / "checkpoints") or newest_valid(path)
         if found is None:
             raise ConfigError(f"experiment.resume: there is no checkpoint in {path}")
@@ -188,7 +209,7 @@ def _resume_source(resume: str) -> Path | None:
         raise ConfigError(
             f"experiment.resume: {resume} does not exist", hint="give auto, never, a checkpoint or a run folder"
         )
-    read_checkpoint(path)
+    check_checkpoint(path)
     return path
 
 
@@ -237,8 +258,10 @@ def _fit(
         for each in found:
             result.metrics.update({name: float(value) for name, value in each.items()})
     if experiment.archive and isinstance(model, Model):
-        path = folder.path / "model.nemo"
-        _archive(model, tree["model"], trust, path, write=trainer.is_global_zero)
+        path = model.archive(folder.path / "model")
+        if path is None:
+            path = folder.path / "model.nemo"
+            _archive(model, tree["model"], trust, path, write=trainer.is_global_zero)
         trainer.strategy.barrier("archive")
         result = replace(result, archive=path)
     return result
@@ -252,8 +275,9 @@ def _load_weights(built: Built, model: LightningModule, experiment: ExperimentCo
     path = path if path is not None else built.checkpoints.last_path
     if path is not None and path.exists():
         # Not what is in memory: that may be averaged or not, depending on where a run was resumed.
-        options = StateDictOptions(full_state_dict=True)  # the file has all weights, however they are divided here
-        set_model_state_dict(model, read_checkpoint(path)["state_dict"], options=options)
+        saves = built.trainer.strategy.checkpoint_io
+        assert isinstance(saves, AtomicCheckpointIO)
+        saves.load_weights(path, model)
 
 
 def _archive(model: Model, node: Any, trust: Trust, path: Path, *, write: bool) -> None:

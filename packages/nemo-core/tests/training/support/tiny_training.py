@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import threading
 import time
+from pathlib import Path
 
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from nemo_core import Model
 from nemo_core.data import DataModule
+from nemo_core.errors import TrainingError
+from nemo_core.training import AtomicCheckpointIO
+from nemo_core.training.checkpoint_folder import TRAINER, put_in_place, remove, seal
+from nemo_core.training.checkpoint_io import read_checkpoint
 
 
 class Waves:
@@ -104,3 +113,88 @@ class TinySharded(Tiny):
         for part in (self.encoder, self.decoder):
             if not isinstance(part, FSDPModule):
                 fully_shard(part, mesh=self.device_mesh["data_parallel"])
+
+
+class FolderIO(AtomicCheckpointIO):
+    """Keeps checkpoints as folders, and writes them in a thread."""
+
+    def __init__(self) -> None:
+        self.saving: threading.Thread | None = None
+        self.actions: list = []
+        self.error: OSError | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
+        self.wait()
+        trainer = {key: value for key, value in checkpoint.items() if key != "state_dict"}
+        content = io.BytesIO()
+        torch.save(trainer, content)
+        weights = {name: weight.clone() for name, weight in checkpoint["state_dict"].items()}
+        self.actions = []
+        self.saving = threading.Thread(target=self._write, args=(content.getvalue(), weights, Path(path)))
+        self.saving.start()
+
+    def _write(self, trainer: bytes, weights: dict, path: Path) -> None:
+        try:
+            if os.environ.get("TINY_FULL_DISK"):
+                raise OSError("no space left")
+            folder = path.with_name(f".{path.name}.saving")
+            remove(folder)
+            folder.mkdir(parents=True)
+            (folder / TRAINER).write_bytes(trainer)
+            (folder / "weights").mkdir()
+            torch.save(weights, folder / "weights" / "0.pt")
+            seal(folder, {"format": "tiny"})
+            put_in_place(folder, path)
+        except OSError as error:
+            self.error = error
+
+    def when_saved(self, action) -> None:
+        self.actions.append(action)
+
+    def wait(self) -> None:
+        if self.saving is not None:
+            self.saving.join()
+            self.saving = None
+            if self.error is not None:
+                raise TrainingError(f"the checkpoint was not written: {self.error}")
+            for action in self.actions:
+                action()
+
+    def load_checkpoint(self, path, map_location=None, weights_only=None):
+        weights = torch.load(Path(path) / "weights" / "0.pt", weights_only=True)
+        return {**read_checkpoint(Path(path)), "state_dict": weights}
+
+    def load_weights(self, path, model) -> None:
+        model.load_state_dict(self.load_checkpoint(path)["state_dict"])
+
+
+class FolderStrategy(SingleDeviceStrategy):
+    def __init__(self) -> None:
+        super().__init__("cpu", checkpoint_io=FolderIO())
+
+
+class LightningsOwnIO(TorchCheckpointIO):
+    pass
+
+
+class CarelessStrategy(SingleDeviceStrategy):
+    def __init__(self) -> None:
+        super().__init__("cpu", checkpoint_io=LightningsOwnIO())
+
+
+class TinyArchived(Tiny):
+    """Has its own way to be kept."""
+
+    def archive(self, stem: Path) -> Path:
+        folder = stem.with_suffix(".dist")
+        folder.mkdir()
+        torch.save(self.state_dict(), folder / "0.pt")
+        return folder
+
+    def init_from(self, spec):
+        self.load_state_dict(torch.load(Path(spec) / "0.pt", weights_only=True))
+        return f"weights of {spec}"

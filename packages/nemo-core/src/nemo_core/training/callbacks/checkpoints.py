@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
-import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from nemo_core._files import replacing
 from nemo_core.config.schema import CheckpointConfig
 from nemo_core.errors import TrainingError
 from nemo_core.training.callbacks.interruption import Interrupted, Interruption
-from nemo_core.training.checkpoint_io import LAST
+from nemo_core.training.checkpoint_folder import LAST, link, remove, sweep
+from nemo_core.training.checkpoint_io import AtomicCheckpointIO
 
 __all__ = ["Checkpoints"]
 
@@ -30,6 +29,9 @@ class Checkpoints(Callback):
     There is one moment for saving: right before a batch that begins a new optimiser step (and the end of training).
     All that belongs to the batches before is done by then: validation, schedulers, early stopping, averaging. So every
     checkpoint, ``best`` ones too, is a point to resume from exactly, and a validation is never lost or done twice.
+
+    Where a strategy's saves go on in the background, a failed one ends training at the next step, and links to the best
+    are made when what they point to is in its place.
 
     Must come before the callback that averages weights, which replaces the weights when training ends.
 
@@ -78,17 +80,18 @@ class Checkpoints(Callback):
             self.best = []  # those of another run
         if not trainer.is_global_zero:
             return
+        sweep(self.folder)
         for value, name in list(self.best):
             if not (self.folder / name).exists():
                 if source is not None and _step_of(name) == trainer.global_step:
-                    _link(source, self.folder / name)  # killed between the save and the link
+                    link(source, self.folder / name)  # killed between the save and the link
                 else:
                     logger.warning("the best checkpoint %s is no longer there", self.folder / name)
                     self.best.remove((value, name))
         known = {name for _, name in self.best}
         for path in self.folder.glob("best-*.ckpt"):
             if path.name not in known:
-                path.unlink()
+                remove(path)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note whether these weights are among the best; they are saved at the next moment for it."""
@@ -118,16 +121,21 @@ class Checkpoints(Callback):
         """Save if it is time to, and stop if asked to."""
         if batch_idx % trainer.accumulate_grad_batches:
             return  # gradients of a half-done step are in no checkpoint
-        reason, save = self.interruption.agreed(trainer, self._due(trainer, batch_idx))
+        saves = _saves(trainer)
+        reason, save, failed = self.interruption.agreed(trainer, self._due(trainer, batch_idx), saves.failed)
+        if failed:
+            saves.wait()
         if self.config.enable and (save or reason) and trainer.global_step > self._saved_step:
             self._save(trainer)
         if reason:
+            saves.wait()
             raise Interrupted(reason)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the final state."""
         if self.config.enable and (trainer.global_step > self._saved_step or self._candidate is not None):
             self._save(trainer)
+        _saves(trainer).wait()
 
     def _due(self, trainer: Trainer, batch_idx: int) -> bool:
         config = self.config
@@ -155,10 +163,8 @@ class Checkpoints(Callback):
         last = self.folder / LAST
         trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero:
-            if new is not None and any(name == new for _, name in self.best):
-                _link(last, self.folder / new)
-            for _, name in dropped:
-                (self.folder / name).unlink(missing_ok=True)
+            linked = [self.folder / new] if new is not None and any(name == new for _, name in self.best) else []
+            _saves(trainer).when_saved(partial(_keep, last, linked, [self.folder / name for _, name in dropped]))
         self._saved_step, self._saved_epoch = trainer.global_step, trainer.current_epoch
         self._saved_time = time.monotonic()
 
@@ -168,11 +174,14 @@ def _step_of(name: str) -> int:
     return int(found[1]) if found else -1
 
 
-def _link(source: Path, target: Path) -> None:
-    """Make ``target`` the same file as ``source``: checkpoints are replaced, never written into."""
-    with replacing(target) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(source, temporary)
+def _keep(last: Path, linked: list[Path], dropped: list[Path]) -> None:
+    for path in linked:
+        link(last, path)
+    for path in dropped:
+        remove(path)
+
+
+def _saves(trainer: Trainer) -> AtomicCheckpointIO:
+    saves = trainer.strategy.checkpoint_io
+    assert isinstance(saves, AtomicCheckpointIO)
+    return saves

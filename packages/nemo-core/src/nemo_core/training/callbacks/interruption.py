@@ -91,16 +91,19 @@ class Interruption(Callback):
         else:
             self._code = 3
 
-    def agreed(self, trainer: Trainer, save: bool) -> tuple[Reason | None, bool]:
-        """Return why to stop, if any rank was asked to, and whether any rank wants to ``save``; same on all ranks."""
+    def agreed(self, trainer: Trainer, save: bool, failed: bool = False) -> tuple[Reason | None, bool, bool]:
+        """Return why to stop, if any rank was asked to, and whether any rank wants to ``save`` or has ``failed`` to.
+
+        The answer is the same on all ranks.
+        """
         code = self._code
         if not code and self.max_seconds is not None and time.monotonic() - self._start > self.max_seconds:
             code = 1
         if trainer.world_size > 1:
-            wishes = torch.tensor([code, int(save)])  # on the CPU: a GPU is not made to wait for it
+            wishes = torch.tensor([code, int(save), int(failed)])  # on the CPU: a GPU is not made to wait for it
             distributed.all_reduce(wishes, op=distributed.ReduceOp.MAX)
-            code, save = int(wishes[0]), bool(wishes[1])
-        return _CODES.get(code), save
+            code, save, failed = int(wishes[0]), bool(wishes[1]), bool(wishes[2])
+        return _CODES.get(code), save, failed
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the handlers back."""
