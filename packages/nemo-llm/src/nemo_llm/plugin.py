@@ -32,6 +32,9 @@ def nemo_components(registry: Registry) -> None:
     registry.command("llm", summary="Tools for language models")
     registry.command("llm import", summary="Take over models from elsewhere")
     registry.command("llm export", summary="Write models for elsewhere")
+    hf = "Hugging Face's transformers"
+    registry.command("llm import hf", "nemo_llm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
+    registry.command("llm export hf", "nemo_llm.cli.export:hf", summary=f"Write a model folder for {hf}")
     registry.command("llm tokenizer", summary="Learn and show tokenizers")
     for name, summary in (
         ("train", "Learn the tokens of a tokenizer from texts"),

@@ -49,6 +49,7 @@ def save_hf(
     *,
     tokenizer_source: str | Path | None = None,
     extra: Mapping[str, Any] | None = None,
+    generation: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
     max_shard_size: int | str = "5GB",
     overwrite: bool = False,
@@ -65,6 +66,7 @@ def save_hf(
         config: Its architecture.
         tokenizer_source: A folder whose tokenizer files and ``generation_config.json`` are copied.
         extra: More keys of ``config.json``: ``bos_token_id``, ``eos_token_id``, ...
+        generation: What ``generation_config.json`` is to say, if that is not copied.
         dtype: Type of the values; that of the model if not given.
         max_shard_size: Bytes of a file at most, such as ``5GB``.
         overwrite: Whether to replace a folder that is there.
@@ -98,8 +100,9 @@ def save_hf(
             if world.rank == 0:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-                text = json.dumps(values, indent=2, sort_keys=True) + "\n"
-                (temporary / "config.json").write_text(text, encoding="utf-8")
+                _write_json(temporary / "config.json", values)
+                if generation is not None:
+                    _write_json(temporary / "generation_config.json", generation)
                 if tokenizer_source is not None:
                     copy_companions(tokenizer_source, temporary)
                 writer = WeightWriter(temporary, _announced(table, types), max_shard_size)
@@ -118,6 +121,10 @@ def copy_companions(source: str | Path, target: str | Path) -> list[str]:
     for path in found:
         shutil.copyfile(path, Path(target, path.name))
     return [path.name for path in found]
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 class _World:
