@@ -28,8 +28,23 @@ def nemo_components(registry: Registry) -> None:
         ("TiktokenTokenizer", "tiktoken_ranks", "Byte-level BPE of a tiktoken file"),
     ):
         registry.tokenizer(f"llm.{name}", f"nemo_llm.tokenizers.{module}:{name}", summary=summary)
+    for name, module, summary in (
+        ("PretrainingData", "pretraining", "Token files (.bin/.idx), blended, in sequences of one length"),
+        ("TextData", "text", "Windows of a text that fits in memory"),
+        ("MockData", "mock", "Random tokens, for benchmarks and tests"),
+    ):
+        registry.dataset(f"llm.{name}", f"nemo_llm.data.{module}:{name}", summary=summary)
+    registry.dataset(
+        "llm.ChatData", "nemo_llm.data.sft:ChatData", summary="Conversations to fine-tune on, padded or packed"
+    )
+    registry.dataset(
+        "llm.PreferenceData", "nemo_llm.data.preference:PreferenceData", summary="Pairs of a better and a worse answer"
+    )
     registry.recipes("nemo_llm.conf", prefix="llm", summary="Language models")
     registry.command("llm", summary="Tools for language models")
+    registry.command(
+        "llm prepare-data", "nemo_llm.cli.prepare_data:prepare_data", summary="Turn texts into token files for training"
+    )
     registry.command("llm import", summary="Take over models from elsewhere")
     registry.command("llm export", summary="Write models for elsewhere")
     hf = "Hugging Face's transformers"

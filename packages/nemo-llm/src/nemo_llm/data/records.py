@@ -19,12 +19,21 @@ class Record:
     """One record.
 
     Attributes:
-        where: File and line (or row), for messages.
+        path: Its file.
+        unit: What is counted in that file: ``line``, ``row`` of a table, or ``item`` of an array.
+        number: Which one it is, from 1.
         values: What it holds.
     """
 
-    where: str
+    path: Path
+    unit: str
+    number: int
     values: Mapping[str, Any]
+
+    @property
+    def where(self) -> str:
+        """File and line, for messages."""
+        return f"{self.path}, {self.unit} {self.number}"
 
 
 def read_records(path: str | Path) -> Iterator[Record]:
@@ -82,7 +91,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[Record]:
             ) from None
         if not isinstance(values, dict):
             raise DataError(f"{where}: is not a JSON object", hint=_excerpt(line))
-        yield Record(where, values)
+        yield Record(path, "line", number, values)
 
 
 def _array(path: Path, file: IO[bytes]) -> Iterator[Record]:
@@ -94,7 +103,7 @@ def _array(path: Path, file: IO[bytes]) -> Iterator[Record]:
     for number, values in enumerate(items, start=1):
         if not isinstance(values, dict):
             raise DataError(f"{path}, item {number}: is not a JSON object")
-        yield Record(f"{path}, item {number}", values)
+        yield Record(path, "item", number, values)
 
 
 def _parquet(path: Path) -> Iterator[Record]:
@@ -109,7 +118,7 @@ def _parquet(path: Path) -> Iterator[Record]:
             for batch in file.iter_batches(batch_size=1024):
                 for values in batch.to_pylist():
                     number += 1
-                    yield Record(f"{path}, row {number}", values)
+                    yield Record(path, "row", number, values)
     except pyarrow.ArrowException as error:
         raise DataError(f"{path} is no Parquet file: {error}") from None
 
