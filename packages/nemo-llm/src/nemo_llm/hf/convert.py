@@ -6,9 +6,10 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,11 +18,8 @@ from nemo_core.errors import ConfigError
 from nemo_llm.hf.config import read_config_json
 from nemo_llm.hf.families import weights
 from nemo_llm.hf.load import check_hf, load_hf
-from nemo_llm.hf.save import save_hf
+from nemo_llm.hf.save import copy_companions, save_hf
 from nemo_llm.models.config import ModelConfig
-
-if TYPE_CHECKING:
-    from nemo_llm.tokenizers import Tokenizer
 
 __all__ = ["dtype_of", "export_hf", "import_hf"]
 
@@ -77,13 +75,15 @@ def import_hf(
     output = refuse_overwrite(output, overwrite)
     config, stored = check_hf(source)
     dtype = dtype or (stored if stored in _DTYPES.values() else torch.float32)
-    tokenizer = _tokenizer(Path(source), config)
+    tokenized = _has_tokenizer(Path(source), config)
     extra = {"hf": _settings(Path(source))}
-    with _engine():
+    with _engine(), tempfile.TemporaryDirectory() as companions:
+        copy_companions(source, companions)
         chunks: list[Any] = list(build_chunks(config, dtype=dtype, seed=None))
         with progress("Reading weights", _count(config), unit="weights") as advance:
             load_hf(source, chunks, config, progress=advance)
-        save_model_folder(output, chunks, config, tokenizer=tokenizer, extra=extra)
+        tokenizer = Path(companions) if tokenized else None
+        save_model_folder(output, chunks, config, tokenizer=tokenizer, extra=extra, overwrite=overwrite)
     return config
 
 
@@ -151,25 +151,39 @@ def _engine() -> Iterator[None]:
         yield
 
 
+def _stored(folder: Path) -> torch.dtype:
+    """Return the type of the weights in a model folder."""
+    from nemo_llm.megatron.checkpoint.manifest import WEIGHTS
+    from nemo_llm.megatron.checkpoint.safety import read_metadata
+
+    described = read_metadata(folder / WEIGHTS).state_dict_metadata
+    for name, each in described.items():
+        dtype: Any = getattr(getattr(each, "properties", None), "dtype", None)
+        if name.endswith("word_embeddings.weight") and "optimizer" not in name and dtype in _DTYPES.values():
+            found: torch.dtype = dtype
+            return found
+    return torch.float32
+
+
 def _count(config: ModelConfig) -> int:
     tensors = {piece.tensor: piece.shape for weight in weights(config).values() for piece in weight.pieces}
     return sum(math.prod(shape) for shape in tensors.values())
 
 
-def _tokenizer(folder: Path, config: ModelConfig) -> Tokenizer | None:
+def _has_tokenizer(folder: Path, config: ModelConfig) -> bool:
     from nemo_llm.tokenizers import load_tokenizer
 
     try:
         tokenizer = load_tokenizer(folder)
     except ConfigError as error:  # damaged ones are a DataError, and are told
         _log.warning("no tokenizer is taken over: %s", error.message)
-        return None
+        return False
     if tokenizer.vocab_size > config.vocab_size:
         raise ConfigError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, and the model knows {config.vocab_size}",
             hint="it is the tokenizer of another model",
         )
-    return tokenizer
+    return True
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from nemo_llm.hf.families import weights
 from nemo_llm.hf.rules import Weight
 from nemo_llm.hf.shares import Share, pour, shares
 from nemo_llm.hf.writing import WeightWriter, parse_size
+from nemo_llm.megatron.checkpoint.agreement import gather
 from nemo_llm.models.config import ModelConfig
 
 __all__ = ["COMPANIONS", "copy_companions", "save_hf"]
@@ -134,14 +135,6 @@ class _World:
         self.several = distributed.is_initialized() and distributed.get_world_size() > 1
         self.rank = distributed.get_rank() if self.several else 0
 
-    def all(self, value: Any) -> list[Any]:
-        """Return what every process has."""
-        if not self.several:
-            return [value]
-        found: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(found, value)
-        return found
-
     @contextmanager
     def together(self) -> Iterator[None]:
         """Raise in every process what was raised in one of them, so that none waits for ever."""
@@ -150,7 +143,7 @@ class _World:
             yield
         except Exception as error:
             mine = error
-        told = self.all(mine if isinstance(mine, NemoError) else None if mine is None else str(mine) or repr(mine))
+        told = gather(mine if isinstance(mine, NemoError) else None if mine is None else str(mine) or repr(mine))
         if mine is not None:
             raise mine
         for rank, other in enumerate(told):
@@ -174,7 +167,7 @@ def _holders(world: _World, mine: Mapping[_Key, Share], table: Mapping[str, Weig
         for key, share in mine.items()
     }
     found: dict[_Key, _Holder] = {}
-    for other in world.all(listing):
+    for other in gather(listing):
         for key, holder in other.items():
             found.setdefault(key, holder)
     lost = [

@@ -65,9 +65,9 @@ def read_source(path: Path) -> Source:
 
         manifest = read_manifest(folder)
         return Source(folder, manifest.config, manifest.tokenizer)
-    from nemo_llm.hf import read_hf_config
+    from nemo_llm.hf import check_hf
 
-    return Source(folder, read_hf_config(folder), folder)
+    return Source(folder, check_hf(folder)[0], folder)
 
 
 def load_source(path: Path, chunks: Sequence[Any], config: Any) -> None:
