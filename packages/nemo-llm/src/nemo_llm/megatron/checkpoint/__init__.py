@@ -1,21 +1,21 @@
 """Distributed checkpoints: a model, and what trains it, as a folder that any layout can read.
 
 A folder has ``manifest.json`` (the architecture, and size and checksum of every file), ``weights/`` (shards as
-Megatron-core's ``dist_checkpointing`` writes them: any Megatron can read them), ``tokenizer/`` if there is one and, of a
-training, ``trainer.ckpt`` (plain values of loops and callbacks). It is written beside its place and renamed: whole or
+Megatron-core's ``dist_checkpointing`` writes them: any Megatron can read them), ``tokenizer/`` if there is one and, of
+a training, ``trainer.ckpt`` (plain values of loops and callbacks). It is written beside its place and renamed: whole or
 not there.
 
 **Without a trainer** (all processes call; the engine runs):
 
-- :func:`save_model_folder` ``(path, chunks, config, *, layout=None, tokenizer=None, optimizer=None, extra=None)``
+- :func:`save_model_folder` ``(path, chunks, config, *, layout, tokenizer, optimizer, step, extra, overwrite=False)``
 - :func:`load_model_folder` ``(path, chunks, optimizer=None, strict=True) -> Manifest``
 - :func:`read_manifest` ``(path) -> Manifest`` (needs no engine): ``.config`` (ModelConfig), ``.layout``, ``.step``,
   ``.tokenizer`` (its folder or None), ``.extra``.
 
 ``chunks`` are this process's parts of the model, as ``build_chunks`` returns them, wrapped in data parallelism or not.
 
-**In a strategy** there is one :class:`MegatronCheckpointIO`, which the strategy hands to Lightning's ``Strategy`` as its
-``checkpoint_io``; core's ``Checkpoints`` callback, resume and tests on the best weights then work on folders::
+**In a strategy** there is one :class:`MegatronCheckpointIO`, which the strategy hands to Lightning's ``Strategy`` as
+its ``checkpoint_io``; core's ``Checkpoints`` callback, resume and tests on the best weights then work on folders::
 
     io = MegatronCheckpointIO(self.parts, background=True)
     super().__init__(..., checkpoint_io=io)
@@ -42,7 +42,7 @@ come before the process groups end. All methods are called by all ranks; all ran
 At the end of a run core calls ``model.archive(stem)`` on all ranks; a model of Megatron parts overrides it::
 
     def archive(self, stem: Path) -> Path:
-        return save_model_folder(stem.with_suffix(".dist"), chunks, config, layout=layout, tokenizer=tokenizer)
+        return save_model_folder(stem.with_suffix(".dist"), chunks, config, layout=layout, overwrite=True)
 """
 
 from typing import TYPE_CHECKING

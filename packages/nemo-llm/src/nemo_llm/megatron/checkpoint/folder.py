@@ -1,0 +1,236 @@
+"""Saving and loading model folders, in any layout."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nemo_core.errors import ArchiveError
+from nemo_core.training.checkpoint_folder import MANIFEST, is_folder_checkpoint, put_in_place, remove, seal
+from nemo_llm.megatron.checkpoint.agreement import agree, all_or_none, gather
+from nemo_llm.megatron.checkpoint.manifest import FORMAT, TOKENIZER, WEIGHTS, Manifest, content_of
+from nemo_llm.megatron.checkpoint.optimizer_state import OptimizerState
+from nemo_llm.megatron.checkpoint.reading import open_folder, read_into
+from nemo_llm.megatron.checkpoint.writing import Copies, Shards, complete, plan
+from nemo_llm.megatron.layout import Layout
+from nemo_llm.megatron.wrapping import unwrap
+
+__all__ = ["Saving", "begin_saving", "load_model_folder", "save_model_folder"]
+
+# Each layer under its own number: models whose layers differ are stored as those whose layers are alike.
+_METADATA = {"non_homogeneous_layers": True}
+
+
+def save_model_folder(
+    path: str | Path,
+    chunks: Sequence[Any],
+    config: Any,
+    *,
+    layout: Layout | None = None,
+    tokenizer: Any = None,
+    optimizer: Any = None,
+    step: int | None = None,
+    extra: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a model as a folder: whole or not at all; all processes call.
+
+    Args:
+        path: The folder to write.
+        chunks: This process's parts of the model.
+        config: The architecture.
+        layout: Of the processes; that of the running engine if not given.
+        tokenizer: A tokenizer, or the folder of one.
+        optimizer: Megatron-core's, to go on training from.
+        step: Optimizer steps that were done.
+        extra: More for the manifest; values of JSON.
+        overwrite: Replace a model folder that is there.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ArchiveError: Something else is there already.
+        TrainingError: A process could not write.
+    """
+    path = Path(path)
+    agree(lambda: _check_target(path, overwrite))
+    saving = begin_saving(
+        path, chunks, config, layout=layout, tokenizer=tokenizer, optimizer=optimizer, step=step, extra=extra
+    )
+    saving.complete()
+    return path
+
+
+def load_model_folder(
+    path: str | Path,
+    chunks: Sequence[Any],
+    optimizer: Any = None,
+    strict: bool = True,
+    *,
+    checksums: bool = True,
+) -> Manifest:
+    """Read a model folder into a model that is built already, in whatever layout; all processes call.
+
+    Args:
+        path: The folder.
+        chunks: This process's parts of the model.
+        optimizer: Megatron-core's; its state is read too.
+        strict: Refuse a folder with weights that the model has not.
+        checksums: Compare checksums before anything is read, not only sizes.
+
+    Returns:
+        What the folder says about itself.
+
+    Raises:
+        ArchiveError: It is no model folder, damaged, or of another architecture or optimizer; in all processes, and
+            before anything of the model has changed.
+        UnsafeArchiveError: Reading it would run code.
+    """
+    path = Path(path)
+    manifest, metadata = open_folder(path, checksums=checksums)
+    chunks = unwrap(chunks)
+    state = _model_state(chunks)
+    restored = None
+    if optimizer is not None:
+        if not manifest.optimizer:
+            raise ArchiveError(
+                f"{path} holds a model without the state of an optimizer", hint="load it without, and begin a training"
+            )
+        restored = OptimizerState(optimizer, state)
+        state = {**state, "optimizer": restored.sharded()}
+    config = getattr(chunks[0], "architecture", None) if chunks else None
+    found = read_into(state, path, manifest, metadata, config=config, strict=strict)
+    error = None
+    try:
+        for number, chunk in enumerate(chunks):
+            chunk.load_state_dict(found[f"model{number}"], strict=False)
+        if restored is not None:
+            restored.restore(found["optimizer_plain"])
+    except (RuntimeError, ValueError, KeyError) as failure:
+        error = ArchiveError(f"{path} does not fit this model: {failure}")
+    all_or_none(error)
+    return manifest
+
+
+@dataclass
+class Saving:
+    """A save that is planned: what remains can be done at once, or in a thread while training goes on.
+
+    Attributes:
+        path: Where the folder will be.
+        temporary: Where it is until it is whole.
+        shards: What this process writes.
+        content: Of the manifest.
+        trainer: Content of ``trainer.ckpt``, if there is one.
+    """
+
+    path: Path
+    temporary: Path
+    shards: Shards
+    content: dict[str, Any]
+    trainer: Callable[[Path], None] | None = None
+
+    def complete(self, group: Any = None) -> None:
+        """Write, with all other processes, and give the folder its name.
+
+        Args:
+            group: For what processes tell each other; a thread needs one that nobody else uses.
+
+        Raises:
+            TrainingError: A process could not write; in all processes.
+        """
+        complete(self.shards, group, self._publish)
+
+    def _publish(self, written: Mapping[str, Mapping[str, Any]]) -> None:
+        if self.trainer is not None:
+            self.trainer(self.temporary)
+        seal(self.temporary, self.content, {f"{WEIGHTS}/{name}": facts for name, facts in written.items()})
+        put_in_place(self.temporary, self.path)
+
+
+def begin_saving(
+    path: Path,
+    chunks: Sequence[Any],
+    config: Any,
+    *,
+    layout: Layout | None = None,
+    tokenizer: Any = None,
+    optimizer: Any = None,
+    step: int | None = None,
+    extra: Mapping[str, Any] | None = None,
+    copies: Copies | None = None,
+    trainer: Callable[[Path], None] | None = None,
+) -> Saving:
+    """Plan a save with the other processes; what is not described here is as for :func:`save_model_folder`.
+
+    Args:
+        path: The folder to write.
+        chunks: This process's parts of the model.
+        config: The architecture.
+        layout: Of the processes.
+        tokenizer: A tokenizer, or the folder of one.
+        optimizer: Megatron-core's.
+        step: Optimizer steps that were done.
+        extra: More for the manifest.
+        copies: Copy all tensors, since training goes on before they are written.
+        trainer: Writes ``trainer.ckpt`` into the folder; the first process calls it.
+    """
+    if layout is None:
+        from nemo_llm.models.engine_config import running_layout
+
+        layout = running_layout()
+    temporary = path.with_name(f".{path.name}.saving")
+    content = content_of(config, layout, step=step, optimizer=optimizer is not None, extra=extra)
+
+    def prepare() -> None:
+        remove(temporary)
+        (temporary / WEIGHTS).mkdir(parents=True)
+        _save_tokenizer(tokenizer, temporary / TOKENIZER)
+
+    agree(prepare)
+    state = _model_state(unwrap(chunks))
+    if optimizer is not None:
+        stored = OptimizerState(optimizer, state)
+        state["optimizer"] = stored.sharded()
+        state["optimizer_plain"] = OptimizerState.merged(gather(stored.plain()))
+    shards = plan(state, temporary / WEIGHTS, copies)
+    return Saving(path, temporary, shards, content, trainer)
+
+
+def _model_state(chunks: Sequence[Any]) -> dict[str, Any]:
+    """Return what is stored of a model: its tensors, each with its place in the whole."""
+    return {f"model{number}": chunk.sharded_state_dict(metadata=dict(_METADATA)) for number, chunk in enumerate(chunks)}
+
+
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    if tokenizer is None:
+        return
+    if isinstance(tokenizer, (str, Path)):
+        from nemo_llm.tokenizers import load_tokenizer
+
+        source = Path(tokenizer)
+        tokenizer = load_tokenizer(source)
+    tokenizer.save(folder)
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if path.is_dir():
+        with contextlib.suppress(StopIteration):
+            next(path.iterdir())
+            ours = is_folder_checkpoint(path) and f'"{FORMAT}"' in (path / MANIFEST).read_text(encoding="utf-8")[:400]
+            if ours and overwrite:
+                return
+            raise ArchiveError(
+                f"{path} is there already" + ("" if ours else ", and is no model folder"),
+                hint="overwrite it, or choose another name" if ours else "choose another name",
+            )
+        shutil.rmtree(path)
+        return
+    raise ArchiveError(f"{path} is there already, and is a file", hint="choose another name")
