@@ -181,8 +181,11 @@ def test_what_counts_can_be_chosen(tokenizer):
 def test_pairs_as_text(tokenizer):
     pair = read_conversation(record(prompt="Hi", completion="Hello"))
     [(ids, mask)] = ChatEncoder(tokenizer, pairs="text").encode([pair])
-    assert tokenizer.decode(ids) == "<bos>HiHello<eos>"
+    assert tokenizer.decode(ids) == "HiHello<eos>"
     assert tokenizer.decode([index for index, counts in zip(ids, mask, strict=True) if counts]) == "Hello<eos>"
+    tokenizer.adds_bos = True  # as Llama's
+    [(ids, mask)] = ChatEncoder(tokenizer, pairs="text").encode([pair])
+    assert (tokenizer.decode(ids), mask[0]) == ("<bos>HiHello<eos>", 0)
     [(_, mask)] = ChatEncoder(tokenizer, pairs="text", loss_on="all").encode([pair])
     assert all(mask)
     with pytest.raises(ConfigError, match="no chat template"):

@@ -72,7 +72,7 @@ def test_as_text(tmp_path):
     tokenizer = ByteTokenizer()
     data = PreferenceData(path, tokenizer=tokenizer, sequence_length=64, global_batch_size=1, cache_dir=tmp_path)
     [batch] = list(data.train_dataloader())
-    assert tokenizer.decode(batch["chosen_tokens"][0, :8].tolist()) == "<bos>HiHello"
+    assert tokenizer.decode(batch["chosen_tokens"][0, :7].tolist()) == "HiHello"
 
 
 @pytest.mark.parametrize(

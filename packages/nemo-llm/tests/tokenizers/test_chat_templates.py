@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 
@@ -15,7 +16,16 @@ from nemo_llm.tokenizers.chat import template_names
 from nemo_llm.tokenizers.tolls import Budget, OverBudgetError
 
 SPECIAL = ["<bos>", "<eos>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
-SPECIAL += ["[INST]", "[/INST]", "<start_of_turn>", "<end_of_turn>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
+SPECIAL += [
+    "[INST]",
+    "[/INST]",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+]
 TALK = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "What is 6 × 7?"},
@@ -369,8 +379,23 @@ def test_a_tokenizer_with_an_unsafe_template_loads_and_refuses_to_chat(tmp_path)
     config.write_text('{"nemo_tokenizer": "bytes", "chat_template": "{{ self.__init__.__globals__ }}"}')
     tokenizer = load_tokenizer(tmp_path)
     assert tokenizer.decode(tokenizer.encode("a")) == "a"
-    with pytest.raises(UnsafeArchiveError):
+    assert tokenizer.fingerprint
+    with pytest.raises(UnsafeArchiveError, match=f"the chat template of {tmp_path} is not safe"):
         tokenizer.apply_chat_template(TALK)
+
+
+def test_a_template_of_a_stranger_names_no_file(tmp_path):
+    from nemo_llm.tokenizers import load_tokenizer
+
+    secret = tmp_path / "secret"
+    secret.write_text("{{ 'of mine' }}")
+    ByteTokenizer().save(tmp_path)
+    for named in (str(secret), "chatml", "none", ""):
+        config = {"nemo_tokenizer": "bytes", "chat_template": named}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+        assert load_tokenizer(tmp_path).chat_template is None
+    with pytest.raises(ConfigError, match="no file of one"):
+        ByteTokenizer(chat_template=str(secret))
 
 
 def test_templates_are_pickled():

@@ -180,6 +180,26 @@ def test_llama_tokenizer_of_transformers(tmp_path):
         assert ours.encode(text) == theirs.encode(text, add_special_tokens=False)
 
 
+def test_whether_texts_begin_with_bos(made, tmp_path):
+    from tokenizers import Tokenizer, processors
+
+    assert made["tiktoken"].adds_bos  # Llama 3
+    assert not any(made[kind].adds_bos for kind in ("bytes", "characters", "byte_level_bpe", "bpe", "unigram"))
+    theirs = Tokenizer.from_str(made["byte_level_bpe"].tokenizer.to_str())
+    theirs.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
+    ours = HFTokenizer.of(theirs, bos_token="<|im_start|>")
+    assert ours.adds_bos
+    assert ours.encode("to be") == made["byte_level_bpe"].encode("to be")  # only when asked for
+    for said, expected in ((None, True), (True, True), (False, False)):
+        (tmp_path / "tokenizer.model").write_bytes(made["bpe"]._files()["tokenizer.model"])
+        (tmp_path / "tokenizer_config.json").write_text("{}" if said is None else json.dumps({"add_bos_token": said}))
+        loaded = load_tokenizer(tmp_path)
+        assert loaded.adds_bos is expected
+        assert load_tokenizer(loaded.save(tmp_path / "again")).adds_bos is expected
+
+
 def test_tiktoken_is_what_tiktoken_gives(made, tmp_path):
     tiktoken = pytest.importorskip("tiktoken")
     ours = made["tiktoken"]

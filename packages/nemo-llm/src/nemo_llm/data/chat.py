@@ -204,15 +204,15 @@ class ChatEncoder:
         template: How conversations are written; None: as the tokenizer says, if it does.
         loss_on: What is to be learned: all that the ``assistant`` says, the ``last`` of it, or ``all`` of the text.
         pairs: How a question and its answer without roles are written: as a ``chat`` of user and assistant, or as
-            ``text``, one behind the other between the tokens for start and end; ``auto``: as a chat where there is a
-            template.
+            ``text``, one behind the other and then the token for the end of a text; ``auto``: as a chat where there is
+            a template.
 
     Example:
         >>> from nemo_llm.tokenizers import ByteTokenizer
         >>> encoder = ChatEncoder(ByteTokenizer(), pairs="text")
         >>> messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         >>> encoder.encode([Conversation("", messages, pair=True)])
-        [([256, 97, 98, 257], [0, 0, 1, 1])]
+        [([97, 98, 257], [0, 1, 1])]
     """
 
     def __init__(
@@ -260,7 +260,8 @@ class ChatEncoder:
 
     def _framed(self, ids: list[int], mask: list[int]) -> tuple[list[int], list[int]]:
         bos, eos = self.tokenizer.bos_id, self.tokenizer.eos_id
-        before, behind = [] if bos is None else [bos], [] if eos is None else [eos]
+        before = [] if bos is None or not self.tokenizer.adds_bos else [bos]
+        behind = [] if eos is None else [eos]
         counts = int(self.loss_on == "all")
         return [*before, *ids, *behind], [*(counts for _ in before), *mask, *(1 for _ in behind)]
 

@@ -269,9 +269,8 @@ def _stream_after(tokenizer: Tokenizer, prompt: Sequence[int]) -> StreamDecoder:
 
 
 def _begins_with_bos(tokenizer: Tokenizer) -> bool:
-    """Return whether texts begin with the token for that, as the file of Hugging Face's tokenizers says."""
-    library = getattr(tokenizer, "tokenizer", None)
-    return library is not None and tokenizer.bos_id is not None and library.encode("a").ids[:1] == [tokenizer.bos_id]
+    """Return whether the model knows texts only with the token for their start before them."""
+    return tokenizer.adds_bos and tokenizer.bos_id is not None
 
 
 def _same_everywhere(seed: int | None) -> int:

@@ -51,6 +51,7 @@ class Tokenizer(Configured):
         kind: What it is called in the files it writes.
         bos_id, eos_id, pad_id, unk_id: Numbers of these tokens, or None.
         special_tokens: Text and number of each special token.
+        adds_bos: Whether the model that it belongs to knows texts only with the token for their start before them.
     """
 
     kind: ClassVar[str]
@@ -63,6 +64,7 @@ class Tokenizer(Configured):
     unk_id: int | None = None
     special_tokens: Mapping[str, int]
     stop_ids: tuple[int, ...] = ()
+    adds_bos: bool = False
 
     def _set_up(
         self,
@@ -85,7 +87,7 @@ class Tokenizer(Configured):
                 )
             setattr(self, f"{role}_id", index)
         self.stop_ids = tuple(dict.fromkeys([*([] if self.eos_id is None else [self.eos_id]), *map(int, stop_ids)]))
-        self._template_source = chat_template
+        self.chat_template = chat_template
 
     # ------------------------------------------------------------------------------------------------- what kinds say
 
@@ -225,14 +227,22 @@ class Tokenizer(Configured):
 
     @property
     def chat_template(self) -> str | None:
-        """The template of conversations, in Jinja, or None."""
-        return None if self._template_source is None else self.template.source
+        """The template of conversations, in Jinja, or None; it is set by name, file or text."""
+        return None if self._template is None else self._template[0]
 
     @chat_template.setter
-    def chat_template(self, source: str | None) -> None:
-        self._template_source = source
+    def chat_template(self, given: str | None) -> None:
+        from nemo_llm.tokenizers.chat import template_source
+
+        self._template: tuple[str, str] | None = None if given is None else template_source(given)
         self.__dict__.pop("template", None)
         self.__dict__.pop("fingerprint", None)
+
+    def name_template(self, where: str | Path) -> None:
+        """Say where the chat template comes from, for messages."""
+        if self._template is not None:
+            self._template = (self._template[0], f"the chat template of {where}")
+            self.__dict__.pop("template", None)
 
     @functools.cached_property
     def template(self) -> ChatTemplate:
@@ -244,12 +254,12 @@ class Tokenizer(Configured):
         """
         from nemo_llm.tokenizers.chat import ChatTemplate
 
-        if self._template_source is None:
+        if self._template is None:
             raise ConfigError(
                 "the tokenizer has no chat template, so it does not say how conversations are written",
                 hint="give one: chat_template=chatml (or llama3, mistral, gemma, phi3, a .jinja file)",
             )
-        return ChatTemplate.of(self._template_source)
+        return ChatTemplate(*self._template)
 
     def apply_chat_template(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = False, **variables: Any
@@ -334,7 +344,7 @@ class Tokenizer(Configured):
 
     def _common(self) -> dict[str, Any]:
         common: dict[str, Any] = self._token_names()
-        if self._template_source is not None:
+        if self._template is not None:
             common["chat_template"] = self.chat_template
         if extra := [index for index in self.stop_ids if index != self.eos_id]:
             common["stop_ids"] = extra

@@ -13,12 +13,15 @@ from nemo_core.errors import ConfigError, DataError, UnsafeArchiveError
 if TYPE_CHECKING:
     import jinja2
 
-__all__ = ["ChatTemplate", "template_names"]
+__all__ = ["ChatTemplate", "template_names", "template_source"]
 
 _FOLDER = Path(__file__).parent / "templates"
 _LONGEST = 1_000_000  # characters of a template
 # Unicode keeps these out of texts, for use inside programs: marks that no text has.
 _NONCHARACTERS = [chr(0xFDD0 + number) for number in range(32)]
+
+# What is given may have come from a stranger: no file of another name is looked at.
+_SUFFIXES = (".jinja", ".jinja2", ".j2")
 
 Message = Mapping[str, Any]
 Spans = list[tuple[int, int]]
@@ -31,6 +34,30 @@ def template_names() -> list[str]:
     ['chatml', 'gemma', 'llama3', 'mistral', 'phi3']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.jinja"))
+
+
+def template_source(given: str) -> tuple[str, str]:
+    """Return the text of a template and what to call it, without looking at what the text says.
+
+    Args:
+        given: A name (``chatml``), a file (``.jinja``, ``.jinja2``, ``.j2``), or the text itself.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    if given in template_names():
+        return (_FOLDER / f"{given}.jinja").read_text(encoding="utf-8"), f"the chat template {given!r}"
+    if "{" in given:
+        return given, "the chat template"
+    if given.endswith(_SUFFIXES):
+        try:
+            return Path(given).read_text(encoding="utf-8"), f"the chat template of {given}"
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{given} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}") from None
+    raise ConfigError(
+        f"chat_template: {given!r} is no template, no file of one ({', '.join(_SUFFIXES)}), and no name of one",
+        hint=f"names are {', '.join(template_names())}",
+    )
 
 
 class ChatTemplate:
@@ -62,21 +89,8 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, given: str) -> ChatTemplate:
-        """Return the template of a name (``chatml``), of a file (``.jinja``, ``.j2``, ``.txt``), or of Jinja."""
-        if given in template_names():
-            return cls((_FOLDER / f"{given}.jinja").read_text(encoding="utf-8"), f"the chat template {given!r}")
-        if "{" not in given and "\n" not in given and len(given) < 4096:
-            path = Path(given)
-            if path.is_file():
-                try:
-                    return cls(path.read_text(encoding="utf-8"), f"the chat template of {path}")
-                except UnicodeDecodeError:
-                    raise ConfigError(f"{path} is no chat template: it is not UTF-8") from None
-            raise ConfigError(
-                f"chat_template: {given!r} is no template, no file, and no name of one",
-                hint=f"names are {', '.join(template_names())}",
-            )
-        return cls(given)
+        """Return the template of a name (``chatml``), of a file (``.jinja``, ``.jinja2``, ``.j2``), or of Jinja."""
+        return cls(*template_source(given))
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False, **variables: Any) -> str:
         """Return a conversation as text.

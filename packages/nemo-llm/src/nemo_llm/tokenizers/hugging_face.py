@@ -104,6 +104,8 @@ class HFTokenizer(Tokenizer):
             stop_ids = [index for index in config.get("stop_ids", ()) if index < self._size]
         self._set_up(special, named, chat_template or template_of(config), stop_ids)
         self.spells_bytes = _is_byte_level(content)
+        # What the file itself puts before a text.
+        self.adds_bos = self.bos_id is not None and self._tokenizer.encode("a").ids[:1] == [self.bos_id]
 
     @property
     def vocab_size(self) -> int:
@@ -225,7 +227,8 @@ def template_of(config: Mapping[str, Any]) -> str | None:
     if isinstance(found, list):
         named = {each.get("name"): each.get("template") for each in found if isinstance(each, dict)}
         found = named.get("default") or next(iter(named.values()), None)
-    return found if isinstance(found, str) and found else None
+    # A name or a path that a stranger wrote there is no template.
+    return found if isinstance(found, str) and "{" in found else None
 
 
 def text_of_token(token: Any) -> str | None:

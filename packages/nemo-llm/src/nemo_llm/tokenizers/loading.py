@@ -37,17 +37,19 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         [2, 0, 1]
     """
     path = Path(path)
-    if path.is_dir():
-        return _from_folder(path)
-    if not path.exists():
-        if str(path) == "bytes":
-            from nemo_llm.tokenizers.byte import ByteTokenizer
+    if path.exists():
+        tokenizer = _from_folder(path) if path.is_dir() else _from_given_file(path)
+        tokenizer.name_template(path)
+        return tokenizer
+    if str(path) == "bytes":
+        from nemo_llm.tokenizers.byte import ByteTokenizer
 
-            return ByteTokenizer()
-        raise ConfigError(f"{path}: there is no such tokenizer", hint=f"a folder with {', '.join(_FILES)}, or a file")
-    if path.name == CONFIG_FILE:
-        return _from_folder(path.parent)
-    return _from_file(path, {})
+        return ByteTokenizer()
+    raise ConfigError(f"{path}: there is no such tokenizer", hint=f"a folder with {', '.join(_FILES)}, or a file")
+
+
+def _from_given_file(path: Path) -> Tokenizer:
+    return _from_folder(path.parent) if path.name == CONFIG_FILE else _from_file(path, {})
 
 
 def _from_folder(folder: Path) -> Tokenizer:
@@ -80,6 +82,10 @@ def _ours(folder: Path, config: dict[str, Any]) -> Tokenizer:
     from nemo_llm.tokenizers.sentence_piece import SentencePieceTokenizer
 
     kind = config.pop(KIND_KEY)
+    template = template_of(config)
+    config.pop("chat_template", None)
+    if template is not None:
+        config["chat_template"] = template
     kinds = (ByteTokenizer, CharacterTokenizer, HFTokenizer, SentencePieceTokenizer, TiktokenTokenizer)
     classes: dict[str, Any] = {each.kind: each for each in kinds}
     if kind not in classes:
@@ -125,7 +131,9 @@ def _from_file(path: Path, config: dict[str, Any]) -> Tokenizer:
         for name, token in options.items()
         if not name.endswith("_token") or token in extra or bare.token_to_id(token) is not None
     }
-    return SentencePieceTokenizer(path, special_tokens=extra, **known)
+    # Models with such a file alone are Llama's kind; their texts begin with <s> if nobody says otherwise.
+    adds_bos = bool(config.get("add_bos_token", bare.bos_id is not None))
+    return SentencePieceTokenizer(path, special_tokens=extra, adds_bos=adds_bos, **known)
 
 
 def _added(config: dict[str, Any]) -> dict[str, Any]:

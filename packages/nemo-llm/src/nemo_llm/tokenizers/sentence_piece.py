@@ -33,6 +33,7 @@ class SentencePieceTokenizer(Tokenizer):
     Args:
         path: A SentencePiece model, or a folder with a ``tokenizer.model``.
         special_tokens: More special tokens, with numbers behind those of the model.
+        adds_bos: Whether the model knows texts only with the token for their start before them.
         bos_token, eos_token, pad_token, unk_token: Which tokens stand for start, end, padding and the unknown, if not
             those that the model says.
         chat_template: How conversations are written: a name (``chatml``), a file, or Jinja.
@@ -56,6 +57,7 @@ class SentencePieceTokenizer(Tokenizer):
         path: str | Path,
         *,
         special_tokens: Sequence[str] = (),
+        adds_bos: bool = False,
         bos_token: str | None = None,
         eos_token: str | None = None,
         pad_token: str | None = None,
@@ -67,6 +69,7 @@ class SentencePieceTokenizer(Tokenizer):
         file = path / FILE if path.is_dir() else path
         given = {"bos": bos_token, "eos": eos_token, "pad": pad_token, "unk": unk_token}
         self._open(read_file(file), str(file), special_tokens, given, chat_template, stop_ids)
+        self.adds_bos = adds_bos
 
     @classmethod
     def of(cls, content: bytes, **options: Any) -> SentencePieceTokenizer:
@@ -200,7 +203,8 @@ class SentencePieceTokenizer(Tokenizer):
         return {FILE: self._content}
 
     def _settings(self) -> dict[str, Any]:
-        return {"special_tokens": self._added} if self._added else {}
+        settings: dict[str, Any] = {"special_tokens": self._added} if self._added else {}
+        return {**settings, "adds_bos": True} if self.adds_bos else settings
 
 
 def _places(model: sentencepiece.SentencePieceProcessor, text: str) -> Spans:

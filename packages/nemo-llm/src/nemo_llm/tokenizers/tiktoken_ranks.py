@@ -95,6 +95,8 @@ class TiktokenTokenizer(Tokenizer):
             expression.
         special_tokens: Special tokens, in the order of their numbers behind the ranks, or a mapping of them to their
             numbers; those of Llama 3 if not given.
+        adds_bos: Whether the model knows texts only with the token for their start before them; by default Llama 3's
+            does.
         bos_token, eos_token, pad_token, unk_token: Which of them stand for start, end, padding and the unknown; those
             of Llama 3 where these are among them.
         chat_template: How conversations are written: a name (``llama3``), a file, or Jinja.
@@ -123,6 +125,7 @@ class TiktokenTokenizer(Tokenizer):
         *,
         pattern: str = "llama3",
         special_tokens: Sequence[str] | Mapping[str, int] | None = None,
+        adds_bos: bool | None = None,
         bos_token: str | None = None,
         eos_token: str | None = None,
         pad_token: str | None = None,
@@ -134,6 +137,7 @@ class TiktokenTokenizer(Tokenizer):
         file = find_ranks(path) if path.is_dir() else path
         given = {"bos": bos_token, "eos": eos_token, "pad": pad_token, "unk": unk_token}
         self._open(read_file(file), str(file), pattern, special_tokens, given, chat_template, stop_ids)
+        self.adds_bos = special_tokens is None if adds_bos is None else adds_bos
 
     def _open(
         self,
@@ -204,7 +208,8 @@ class TiktokenTokenizer(Tokenizer):
         return {FILE: self._content}
 
     def _settings(self) -> dict[str, Any]:
-        return {"pattern": self.pattern, "special_tokens": dict(self.special_tokens)}
+        settings = {"pattern": self.pattern, "special_tokens": dict(self.special_tokens)}
+        return {**settings, "adds_bos": True} if self.adds_bos else settings
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_encoding"}
