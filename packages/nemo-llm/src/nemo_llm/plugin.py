@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nemo_core.plugins import Registry, hookimpl
+from nemo_llm.models.families import FAMILIES
 
 
 @hookimpl
@@ -11,6 +12,10 @@ def nemo_components(registry: Registry) -> None:
     registry.model(
         "llm.LanguageModel", "nemo_llm.models.language_model:LanguageModel", summary="Decoder-only language model"
     )
+    for family, summary in FAMILIES.items():
+        registry.model_builder(
+            f"llm.{family}", f"nemo_llm.models.families.builders:{family}", summary=summary, example=None
+        )
     registry.strategy(
         "llm.MegatronStrategy",
         "nemo_llm.megatron.strategy:MegatronStrategy",
