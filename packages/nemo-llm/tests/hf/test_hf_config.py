@@ -155,6 +155,14 @@ def test_what_an_architecture_cannot_say_is_refused() -> None:
         config_to_hf(ModelConfig(family="lama"))
 
 
+def test_what_says_the_same_in_other_words_is_no_difference() -> None:
+    rope = Rope(base=500.0, original_length=7, factor=3.0, scale_local=True)  # of nothing that is stretched
+    same = ModelConfig(family="qwen2", qkv_bias=True, num_kv_heads=4, head_dim=64, rope=rope, window=6, global_every=9)
+    assert config_to_hf(same)["layer_types"] == ["sliding_attention"] * 4
+    stretched = ModelConfig(rope=Rope(scaling="yarn", factor=2.0))  # from the longest text on, as it says nothing else
+    assert config_to_hf(stretched)["rope_scaling"]["original_max_position_embeddings"] == 2048
+
+
 def test_a_folder_without_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_hf_config(tmp_path)

@@ -196,6 +196,7 @@ _QWEN2 = (
     *_norm(),
     _GATED,
     Fixed({"qkv_bias": True}),
+    Demand("use_mrope", (False,), silent=True),
     _tied(False),
     _PLAIN_ATTENTION,
     Windows("later", 4096, switch=True),
@@ -297,6 +298,7 @@ _PHI3 = (
     _GATED,
     _tied(False),
     Dropout(("resid_pdrop", "embd_pdrop", "attention_dropout")),
+    *(Demand(key, (False,), silent=True) for key in ("attention_bias", "mlp_bias", "lm_head_bias")),
     Windows(),
     RopeKeys(partial=True, original_length=4096, names={"yarn": "longrope"}),
 )

@@ -13,6 +13,7 @@ from nemo_core.errors import ConfigError
 from nemo_core.plugins.nearest import did_you_mean
 from nemo_llm.hf.architectures import ARCHITECTURES, Architecture
 from nemo_llm.hf.keys import ConfigFile
+from nemo_llm.hf.rope import used_by
 from nemo_llm.models.config import Experts, LatentAttention, ModelConfig, Rope
 
 __all__ = ["architecture_of", "config_from_hf", "config_to_hf", "read_config_json", "read_hf_config"]
@@ -27,8 +28,8 @@ decoder_start_token_id forced_bos_token_id forced_eos_token_id id2label label2id
 output_attentions output_hidden_states finetuning_task task_specific_params prefix pruned_heads is_decoder torchscript
 chunk_size_feed_forward is_encoder_decoder use_bfloat16 unsloth_fixed unsloth_version output_router_logits
 router_jitter_noise aux_loss_alpha seq_aux ep_size num_nextn_predict_layers num_mtp_layers pretraining_tp qk_head_dim
-head_dim cache_implementation reorder_and_upcast_attn summary_activation summary_first_dropout summary_proj_to_labels
-summary_type summary_use_proj classifier_dropout max_window_layers layer_types
+head_dim hidden_act cache_implementation reorder_and_upcast_attn summary_activation summary_first_dropout
+summary_proj_to_labels summary_type summary_use_proj classifier_dropout max_window_layers layer_types
 """
 #: Values that only training looks at, and that a ``config.json`` need not have a word for.
 _TRAINING_ONLY = ("dropout", "experts.aux_loss", "experts.z_loss")
@@ -148,11 +149,12 @@ def config_to_hf(config: ModelConfig) -> dict[str, Any]:
             f"family {config.family!r} has no architecture in transformers",
             hint=did_you_mean(config.family, families) or f"these have one: {', '.join(families)}",
         )
+    config = canonical(config)
     out: dict[str, Any] = {"architectures": [architecture.name], "model_type": architecture.model_type}
     for part in architecture.parts:
         part.write(config, out)
-    back = flatten(config_from_hf(out, f"{architecture.name} of family {config.family}"))
-    told = flatten(canonical(config))
+    back = _meaning(config_from_hf(out, f"{architecture.name} of family {config.family}"))
+    told = _meaning(config)
     lost = [
         f"{name} is {told.get(name)!r} (it has {back.get(name)!r})"
         for name in sorted({*told, *back})
@@ -169,23 +171,35 @@ def config_to_hf(config: ModelConfig) -> dict[str, Any]:
 def canonical(config: ModelConfig) -> ModelConfig:
     """Return the same model, said in one of the ways there are to say it: what follows from the rest is left out."""
     usual = config.hidden_size // config.num_heads if config.hidden_size % config.num_heads == 0 else None
-    rope = config.rope
-    if config.positions != "rope":
-        rope = Rope()
-    else:
-        local = None if rope.local_base == rope.base else rope.local_base
-        stretched = rope.scaling != "none" and config.window is not None
-        rope = dataclasses.replace(rope, local_base=local, scale_local=rope.scale_local and stretched)
-    every = config.global_every if config.window is not None and config.window_layers is None else None
+    windows = config.window is not None
     return dataclasses.replace(
         config,
         num_kv_heads=None if config.num_kv_heads == config.num_heads else config.num_kv_heads,
         head_dim=None if config.head_dim == usual else config.head_dim,
         query_scale=None if config.query_scale == config.head_size**-0.5 else config.query_scale,
-        global_every=every,
-        window_layers=config.window_layers if config.window is not None else None,
-        rope=rope,
+        global_every=config.global_every if windows and config.window_layers is None else None,
+        window_layers=config.window_layers if windows else None,
+        rope=_canonical_rope(config) if config.positions == "rope" else Rope(),
     )
+
+
+def _canonical_rope(config: ModelConfig) -> Rope:
+    rope = config.rope
+    used = {
+        name: getattr(rope, name) for name in ("base", "fraction", "interleaved", "scaling", *used_by(rope.scaling))
+    }
+    if "original_length" in used:
+        used["original_length"] = rope.original_length or config.max_length
+    if config.window is not None:
+        used["scale_local"] = rope.scale_local and rope.scaling != "none"
+    return Rope(**used, local_base=None if rope.local_base == rope.base else rope.local_base)
+
+
+def _meaning(config: ModelConfig) -> dict[str, Any]:
+    """Return all values by name, and of windows which layer has which, however that is said."""
+    values = flatten(config)
+    windows = tuple(config.window_of(layer) for layer in range(config.num_layers))
+    return {**values, "window": windows, "global_every": None, "window_layers": None}
 
 
 def flatten(config: ModelConfig) -> dict[str, Any]:

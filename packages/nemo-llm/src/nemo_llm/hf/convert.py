@@ -114,8 +114,11 @@ def export_hf(
     from nemo_llm.megatron.checkpoint import read_manifest
     from nemo_llm.models import build_chunks
     from nemo_llm.models.sources import find_folder, load_source
+    from nemo_llm.peft.files import CONFIG_FILE
 
     output = refuse_overwrite(output, overwrite)
+    if any((Path(source, inner) / CONFIG_FILE).is_file() for inner in ("", "adapter")):
+        raise ConfigError(f"{source} is an adapter, and no whole model", hint="merge it into its model first")
     folder = find_folder(Path(source))
     if not (folder / "manifest.json").is_file():
         raise ConfigError(f"{folder} is a folder of transformers already", hint="copy it")

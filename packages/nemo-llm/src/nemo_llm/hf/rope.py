@@ -16,7 +16,7 @@ from nemo_llm.hf.keys import ConfigFile, Found, Translator
 if TYPE_CHECKING:
     from nemo_llm.models.config import ModelConfig
 
-__all__ = ["RopeKeys"]
+__all__ = ["RopeKeys", "used_by"]
 
 #: Kinds of stretching: our name, and which keys each has beside the base (theirs -> ours).
 _LENGTH = {"original_max_position_embeddings": "original_length"}
@@ -61,6 +61,18 @@ _NEEDED = {"linear": ("factor",), "dynamic": ("factor",), "yarn": (), "longrope"
 _NEEDED["llama3"] = ("factor", "low_freq_factor", "high_freq_factor")
 _OTHER_NAMES = {"su": "longrope"}
 _FULL, _SLIDING = "full_attention", "sliding_attention"
+
+
+def used_by(scaling: str) -> tuple[str, ...]:
+    """Return the values of a :class:`~nemo_llm.models.config.Rope` that a kind of stretching looks at.
+
+    >>> used_by("linear"), used_by("ntk")
+    (('factor',), ('factor', 'original_length'))
+    """
+    for name, keys in _SCALINGS.values():
+        if name == scaling:
+            return (*keys.values(), *(("original_length",) if name == "ntk" else ()))
+    return ()
 
 
 @dataclass(frozen=True)
