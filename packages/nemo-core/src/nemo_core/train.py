@@ -65,7 +65,7 @@ def _main(words: list[str], first_rank: bool) -> int:
         config, overrides = compose(words[0], words[1:]), words[1:]
     from nemo_core.training import train
 
-    result = train(config, overrides=overrides)
+    result = train(config, overrides=overrides, checked=resolved is not None)
     if first_rank:
         if result_path is not None:
             Path(result_path).write_text(result.to_json(), encoding="utf-8")

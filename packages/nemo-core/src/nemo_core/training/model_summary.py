@@ -10,6 +10,8 @@ __all__ = ["describe_model"]
 def describe_model(model: nn.Module) -> str:
     """Return the name of a model and the number of its weights, in all and by part; parts without any are left out.
 
+    A model whose weights are made when its processes are there says it itself, in ``description``.
+
     Example:
         >>> import torch
         >>> model = torch.nn.ModuleDict({"encoder": torch.nn.Linear(99, 10), "mask": torch.nn.Dropout()})
@@ -19,6 +21,9 @@ def describe_model(model: nn.Module) -> str:
         >>> describe_model(model)
         'ModuleDict: 1,000 weights, 10 of them frozen (encoder 1,000)'
     """
+    own = getattr(model, "description", None)
+    if isinstance(own, str):
+        return own
     total, frozen = _count(model), _count(model, frozen=True)
     parts = [f"{name} {count:,}" for name, part in model.named_children() if (count := _count(part))]
     text = f"{type(model).__name__}: {total:,} weights"

@@ -351,10 +351,27 @@ def check_version(version: str | None = None) -> None:
 def import_engine() -> None:
     """Import the parts of Megatron-core that are used, without its warnings about packages that are not there."""
     check_version()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_compiler():
         warnings.simplefilter("ignore")
         for part in _PARTS:
             importlib.import_module(f"megatron.core.{part}")
+
+
+@contextlib.contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Let ``torch.compile`` do nothing where there is no GPU; see the substitution ``compiled_functions``.
+
+    The engine calls it while it is imported, which takes two seconds to load the compiler, in every process.
+    """
+    if torch.cuda.is_available():
+        yield
+        return
+    before = torch.compile
+    torch.compile = lambda model=None, **_: model if model is not None else (lambda function: function)
+    try:
+        yield
+    finally:
+        torch.compile = before
 
 
 def activate(*, without: tuple[str, ...] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from nemo_llm.megatron.layout import Layout
 __all__ = ["engine", "engine_running", "start_engine", "stop_engine"]
 
 _owned: list[bool] = []  # whether the default process group is ours to end
+_quiet = contextlib.ExitStack()
 
 
 @contextlib.contextmanager
@@ -70,11 +72,21 @@ def start_engine(
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1, timeout=timeout)
     _owned.append(alone)
+    _quiet.enter_context(_without_chatter())
     try:
         _lay_out(layout, seed, timeout)
     except BaseException:
         stop_engine()
         raise
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Ignore what the engine and torch say to the engine's authors: packages not there, names that will change."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"megatron\.core")
+        warnings.filterwarnings("ignore", message=r"`torch\.distributed\.\w+` is deprecated", category=FutureWarning)
+        yield
 
 
 def _lay_out(layout: Layout, seed: int, timeout: timedelta) -> None:
@@ -121,3 +133,4 @@ def stop_engine() -> None:
             with contextlib.suppress(ValueError, RuntimeError):
                 distributed.destroy_process_group(group)
     cpu.deactivate()
+    _quiet.close()

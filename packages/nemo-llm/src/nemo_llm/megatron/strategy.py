@@ -19,7 +19,7 @@ from nemo_llm.megatron.precision import MegatronPrecision
 from nemo_llm.megatron.schedule import Batch, LossSums, TokenLosses, connect_schedule, forward_backward
 
 if TYPE_CHECKING:
-    from nemo_llm.megatron.checkpoint import MegatronCheckpointIO, ModelParts
+    from nemo_llm.megatron.checkpoint import ModelParts
     from nemo_llm.megatron.optimizer import EngineOptimizer
     from nemo_llm.models.engine_model import EngineModel
 
@@ -124,10 +124,7 @@ class MegatronStrategy(DDPStrategy):
             ddp=ddp or {},
             optimizer=optimizer or {},
         )
-        from nemo_llm.megatron.checkpoint import MegatronCheckpointIO
-
-        io = MegatronCheckpointIO(self.parts, background=background_save)
-        super().__init__(checkpoint_io=io, timeout=timedelta(minutes=timeout_minutes))
+        super().__init__(timeout=timedelta(minutes=timeout_minutes))
         self.chunks: list[Any] = []  # this process's parts of the model, wrapped for data parallelism
         self._started = False
         self._owns_processes = False
@@ -317,6 +314,22 @@ class MegatronStrategy(DDPStrategy):
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 
+    @property
+    def checkpoint_io(self) -> Any:
+        """Reads and writes checkpoints; made when it is first asked for, since that loads the engine."""
+        if self._checkpoint_io is None:
+            from nemo_llm.megatron.cpu import import_engine
+
+            import_engine()  # before anything else imports parts of it, with all its warnings
+            from nemo_llm.megatron.checkpoint import MegatronCheckpointIO
+
+            self._checkpoint_io = MegatronCheckpointIO(self.parts, background=self.options.background_save)
+        return self._checkpoint_io
+
+    @checkpoint_io.setter
+    def checkpoint_io(self, io: Any) -> None:
+        self._checkpoint_io = io
+
     def parts(self) -> ModelParts:
         """Return what a checkpoint is made of."""
         from nemo_llm.megatron.checkpoint import ModelParts
@@ -338,7 +351,8 @@ class MegatronStrategy(DDPStrategy):
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         """Read what Lightning keeps; the engine's state is read when model and optimizer are there."""
-        return self.checkpoint_io.load_checkpoint(checkpoint_path)
+        found: dict[str, Any] = self.checkpoint_io.load_checkpoint(checkpoint_path)
+        return found
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """Nothing: the engine writes the weights."""
@@ -351,21 +365,16 @@ class MegatronStrategy(DDPStrategy):
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Read the weights, where no optimizer will ask for them."""
         if not self.optimizers:
-            self._io.restore(optimizer=False)
+            self.checkpoint_io.restore(optimizer=False)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Read weights and optimizer state, and the engine's random numbers."""
-        self._io.restore(optimizer=True)
+        self.checkpoint_io.restore(optimizer=True)
         states = checkpoint.get("engine_rng")
         if states and len(states) == self.world_size:
             from megatron.core.tensor_parallel.random import get_cuda_rng_tracker
 
             get_cuda_rng_tracker().set_states(states[self.global_rank])
-
-    @property
-    def _io(self) -> MegatronCheckpointIO:
-        io: Any = self.checkpoint_io
-        return io
 
     def _rng_states(self) -> list[dict[str, Tensor]]:
         from megatron.core.tensor_parallel.random import get_cuda_rng_tracker

@@ -197,6 +197,13 @@ class EngineModel(Model):
         return [Throughput()]
 
     @property
+    def description(self) -> str:
+        """What the log says of the model before it has weights."""
+        config = self.config
+        text = f"{type(self).__name__}: {config.family}, {config.num_parameters:,} weights"
+        return text if self.peft is None else f"{text}, of which an adapter of {self.peft} is trained"
+
+    @property
     def strategy(self) -> MegatronStrategy:
         """What trains this model.
 
