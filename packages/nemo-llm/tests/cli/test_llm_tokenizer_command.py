@@ -115,6 +115,8 @@ def test_nothing_is_overwritten_unasked(corpus, tmp_path, capsys):
 )
 def test_bad_input(name, content, options, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow", reason="Parquet needs nemo-llm[parquet]")
     if content is not None:
         (tmp_path / name).write_bytes(content)
     output = [] if "-o" in options else ["-o", "out"]

@@ -35,13 +35,22 @@ def make(kind: str, folder: Path):
     if kind == "characters":
         return CharacterTokenizer.learn(LINES, special_tokens=["<|im_end|>"], unknown="unk")
     if kind == "tiktoken":
+        pytest.importorskip("tiktoken", reason="tokenizers of tiktoken need nemo-llm[tiktoken]")
         return TiktokenTokenizer(ranks_file(folder / "tokenizer.model"))
     sizes = {"byte_level_bpe": 340, "wordpiece": 160, "bpe": 370, "unigram": 325}
     return train_tokenizer(LINES, kind=kind, vocab_size=sizes[kind], special_tokens=["<|im_start|>", "<|im_end|>"])
 
 
+class Made(dict):
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __missing__(self, kind: str):
+        self[kind] = make(kind, self.folder)
+        return self[kind]
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """One tokenizer of each kind, by its name."""
-    folder = tmp_path_factory.mktemp("ranks")
-    return {kind: make(kind, folder) for kind in KINDS}
+    return Made(tmp_path_factory.mktemp("ranks"))
