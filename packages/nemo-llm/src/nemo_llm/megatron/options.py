@@ -26,8 +26,8 @@ class Options:
     """How a layout is trained on.
 
     Attributes:
-        sharding: What data-parallel processes divide: ``none``; ``optimizer`` (the distributed optimizer; Rajbhandari et
-            al., 2020, arXiv:1910.02054, stage 1); ``fsdp2`` (weights, gradients and optimiser state, by torch);
+        sharding: What data-parallel processes divide: ``none``; ``optimizer`` (the distributed optimizer; Rajbhandari
+            et al., 2020, arXiv:1910.02054, stage 1); ``fsdp2`` (weights, gradients and optimiser state, by torch);
             ``megatron_fsdp`` (the same, by Megatron-core, on GPUs).
         micro_batch_size: Sequences that go through the model at a time; gradients of a step's micro-batches add up. A
             process's whole share of the batch, without pipelines; a share of it for each pipeline stage, with them.

@@ -33,7 +33,7 @@ class LanguageModel(EngineModel):
 
     Example:
         >>> from nemo_llm.megatron import engine
-        >>> model = LanguageModel({"vocab_size": 65, "hidden_size": 32, "num_layers": 1, "num_heads": 2, "ffn_size": 64})
+        >>> model = LanguageModel({"vocab_size": 65, "hidden_size": 32, "num_layers": 1, "num_heads": 2})
         >>> with engine(), torch.no_grad():
         ...     model.build()
         ...     model(tokens=torch.zeros(1, 8, dtype=torch.long)).shape
