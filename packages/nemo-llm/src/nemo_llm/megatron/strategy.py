@@ -144,6 +144,11 @@ class MegatronStrategy(DDPStrategy):
         """
         from nemo_llm.models.config import ModelConfig
 
+        if ((config.get("experiment") or {}).get("ema") or {}).get("enable"):
+            raise ConfigError(
+                "experiment.ema: weights that the engine divides among processes are not averaged",
+                hint="set experiment.ema.enable=false",
+            )
         model, data = config.get("model") or {}, config.get("data") or {}
         architecture = model.get("architecture")
         if isinstance(architecture, Mapping) and "_target_" in architecture:
@@ -388,20 +393,16 @@ class MegatronStrategy(DDPStrategy):
 
 def _refuse_what_the_engine_does(trainer: Trainer) -> None:
     """Refuse settings of Lightning's loop that would be silently without effect, or wrong."""
-    from pytorch_lightning.callbacks import WeightAveraging
-
     if trainer.accumulate_grad_batches != 1:
         raise ConfigError(
             "trainer.accumulate_grad_batches: a batch is one step of the engine, which divides it into micro-batches",
             hint="raise data.global_batch_size and set strategy.micro_batch_size",
         )
-    if trainer.gradient_clip_val and str(trainer.gradient_clip_algorithm or "norm").rpartition(".")[2] == "value":
+    if (
+        trainer.gradient_clip_val
+        and str(trainer.gradient_clip_algorithm or "norm").rpartition(".")[2].lower() == "value"
+    ):
         raise ConfigError("trainer.gradient_clip_algorithm: the engine clips by norm only", hint="set it to norm")
-    if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-        raise ConfigError(
-            "experiment.ema: weights that the engine divides among processes are not averaged",
-            hint="set experiment.ema.enable=false",
-        )
 
 
 def strategy_of(model: LightningModule) -> MegatronStrategy:
