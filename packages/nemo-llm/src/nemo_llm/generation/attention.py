@@ -11,9 +11,10 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from nemo_llm.generation.cache import LayerCache, attention_mask
+from nemo_llm.generation.linear import Matrix
 from nemo_llm.models.config import ModelConfig
 
-__all__ = ["Matrix", "SelfAttention", "Step", "attend", "rotate"]
+__all__ = ["SelfAttention", "Step", "attend", "rotate"]
 
 
 @dataclass
@@ -38,29 +39,6 @@ class Step:
         if key not in self.masks:
             self.masks[key] = attention_mask(self.columns, cache.first, self.padding, cache.window, device)
         return self.masks[key]
-
-
-class Matrix:
-    """A matrix of the engine as this process has it, adapters merged.
-
-    Args:
-        module: ``ColumnParallelLinear`` or ``RowParallelLinear``.
-        adds_up: Whether its output is a part of a sum over the processes of tensor parallelism.
-    """
-
-    def __init__(self, module: Any, *, adds_up: bool = False) -> None:
-        merged = getattr(module, "adapted_weight", None)
-        self.weight: Tensor = module.weight.detach() if merged is None else merged()
-        self.bias: Tensor | None = None if module.bias is None else module.bias.detach()
-        self.group = module.tp_group if adds_up and module.tp_group.size() > 1 else None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the output with its bias."""
-        if self.group is None:
-            return functional.linear(x, self.weight, self.bias)
-        output = functional.linear(x, self.weight)
-        distributed.all_reduce(output, group=self.group)
-        return output if self.bias is None else output + self.bias
 
 
 class SelfAttention:

@@ -17,6 +17,7 @@ from nemo_core.errors import ConfigError
 from nemo_llm.generation.attention import SelfAttention, Step
 from nemo_llm.generation.cache import LayerCache
 from nemo_llm.generation.feed_forward import feed_forward
+from nemo_llm.generation.linear import linear
 from nemo_llm.generation.rotations import Rotations
 from nemo_llm.models.config import ModelConfig
 
@@ -163,7 +164,7 @@ class _Part:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits (B, V) after the last layer's output (B, hidden)."""
-        logits = functional.linear(self.norm(hidden), self.head, self.head_bias)
+        logits = linear(self.norm(hidden), self.head, self.head_bias)
         if self.config.logit_softcap is not None:
             logits = torch.tanh(logits / self.config.logit_softcap) * self.config.logit_softcap
         if self.processes > 1:

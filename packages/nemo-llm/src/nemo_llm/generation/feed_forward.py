@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.nn import functional
 
-from nemo_llm.generation.attention import Matrix
+from nemo_llm.generation.linear import Matrix, linear
 
 __all__ = ["FeedForward", "MixtureOfExperts", "feed_forward"]
 
@@ -82,5 +81,5 @@ class MixtureOfExperts:
             return output
         shared = self.shared(x)
         if self.shared_gate is not None:
-            shared = shared * torch.sigmoid(functional.linear(x, self.shared_gate))
+            shared = shared * torch.sigmoid(linear(x, self.shared_gate))
         return output + shared

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from nemo_llm.generation.attention import Matrix, Step, attend, rotate
+from nemo_llm.generation.attention import Step, attend, rotate
 from nemo_llm.generation.cache import LayerCache
+from nemo_llm.generation.linear import Matrix
 from nemo_llm.models.config import ModelConfig
 
 __all__ = ["LatentSelfAttention"]
