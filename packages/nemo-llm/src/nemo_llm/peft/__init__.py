@@ -7,6 +7,7 @@ from nemo_core._lazy import attach
 if TYPE_CHECKING:
     from nemo_llm.peft.apply import apply_peft as apply_peft
     from nemo_llm.peft.apply import merge as merge
+    from nemo_llm.peft.apply import take_off as take_off
     from nemo_llm.peft.files import load_adapter as load_adapter
     from nemo_llm.peft.files import read_adapter as read_adapter
     from nemo_llm.peft.files import save_adapter as save_adapter
