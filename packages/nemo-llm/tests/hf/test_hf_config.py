@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 from nemo_core.errors import ConfigError
 from nemo_llm.hf.architectures import ARCHITECTURES
 from nemo_llm.hf.config import canonical, config_from_hf, config_to_hf, read_hf_config
+from nemo_llm.hf.families import weights
 from nemo_llm.models.config import Experts, LatentAttention, ModelConfig, Rope
+from nemo_llm.models.families import FAMILIES as PUBLISHED
+from nemo_llm.models.families import get
 
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -161,6 +165,17 @@ def test_what_says_the_same_in_other_words_is_no_difference() -> None:
     assert config_to_hf(same)["layer_types"] == ["sliding_attention"] * 4
     stretched = ModelConfig(rope=Rope(scaling="yarn", factor=2.0))  # from the longest text on, as it says nothing else
     assert config_to_hf(stretched)["rope_scaling"]["original_max_position_embeddings"] == 2048
+
+
+@pytest.mark.parametrize("family", sorted(PUBLISHED))
+def test_every_published_size_can_be_said_and_has_as_many_weights_as_its_rules(family: str) -> None:
+    for size in get(family).sizes:
+        config = get(family).config(size)
+        again = config_from_hf(json.loads(json.dumps(config_to_hf(config))))
+        assert config_to_hf(again) == config_to_hf(config)
+        tensors = {piece.tensor: piece.shape for weight in weights(config).values() for piece in weight.pieces}
+        trained = [math.prod(shape) for name, shape in tensors.items() if "correction_bias" not in name]
+        assert sum(trained) == config.num_parameters, size
 
 
 def test_a_folder_without_config(tmp_path: Path) -> None:

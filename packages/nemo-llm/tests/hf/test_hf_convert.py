@@ -76,6 +76,22 @@ def test_other_types_and_outputs_that_are_there(source: Path, tmp_path: Path) ->
     assert run(["llm", "export", "hf", str(ours), "-o", str(tmp_path / "new"), "--dtype", "int3"]) == 2
 
 
+def test_half_precision_is_kept_and_so_are_biases_in_full(hf_model: Callable[..., Any], tmp_path: Path) -> None:
+    model = hf_model("deepseek_v3")
+    biases = {name: each.clone() for name, each in model.state_dict().items() if "correction_bias" in name}
+    model.to(torch.bfloat16)
+    for name, module in model.named_modules():
+        if f"{name}.e_score_correction_bias" in biases:  # as the published weights have it
+            module.e_score_correction_bias = biases[f"{name}.e_score_correction_bias"]
+    model.save_pretrained(tmp_path / "theirs")
+    import_hf(tmp_path / "theirs", tmp_path / "deepseek.dist")
+    export_hf(tmp_path / "deepseek.dist", tmp_path / "again")
+    before, after = _weights(tmp_path / "theirs"), _weights(tmp_path / "again")
+    assert {each.dtype for each in before.values()} == {torch.bfloat16, torch.float32}
+    assert before.keys() == after.keys()
+    assert all(torch.equal(each, after[name]) and each.dtype == after[name].dtype for name, each in before.items())
+
+
 def test_what_cannot_be_taken_over_is_refused_before_anything_is_written(source: Path, tmp_path: Path) -> None:
     (source / sorted(source.glob("*.safetensors"))[0].name).unlink()
     with pytest.raises(ArchiveError, match="lacks model-00001"):

@@ -16,8 +16,10 @@ from nemo_llm.hf import load_hf, read_hf_config, save_hf
 from nemo_llm.megatron import Layout, engine
 from nemo_llm.testing import Ranks
 
+TOKENS = torch.arange(20)[None] * 3 % 97
 
-def _there_and_back(source: str, target: str, layout: dict[str, Any], options: dict[str, Any]) -> dict[str, list[int]]:
+
+def _there_and_back(source: str, target: str, layout: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     config = read_hf_config(source)
     with engine(Layout.from_dict(layout)):
         from nemo_llm.models import build_chunks
@@ -25,7 +27,27 @@ def _there_and_back(source: str, target: str, layout: dict[str, Any], options: d
         chunks = build_chunks(config, Layout.from_dict(layout), seed=None)
         load_hf(source, chunks)
         save_hf(target, chunks, config, **options)
-        return {name: list(each.shape) for chunk in chunks for name, each in chunk.named_parameters()}
+        found = {name: list(each.shape) for chunk in chunks for name, each in chunk.named_parameters()}
+        logits = None
+        if not {"pipeline", "context"} & set(layout):
+            with torch.no_grad():
+                logits = chunks[0].eval()(TOKENS, None, None, runtime_gather_output=True)[..., : config.vocab_size]
+        return {"shapes": found, "logits": None if logits is None else logits.tolist()}
+
+
+def _check(source: Path, target: Path, answers: list[dict[str, Any]], transformers: Any) -> None:
+    """The way back is exact, and what each process computes is what transformers computes."""
+    one = {name: each for path in source.glob("*.safetensors") for name, each in load_file(path).items()}
+    other = {name: each for path in target.glob("*.safetensors") for name, each in load_file(path).items()}
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(source, attn_implementation="eager").eval()
+    with torch.no_grad():
+        expected = theirs(TOKENS).logits
+    for answer in answers:
+        if answer["logits"] is not None:
+            torch.testing.assert_close(torch.tensor(answer["logits"]), expected, atol=1e-4, rtol=0)
 
 
 def _what_goes_wrong(source: str, target: str, layout: dict[str, Any], change: str) -> str:
@@ -63,14 +85,6 @@ def _what_goes_wrong(source: str, target: str, layout: dict[str, Any], change: s
     return "nothing"
 
 
-def _same(before: Path, after: Path) -> None:
-    one = {name: each for path in before.glob("*.safetensors") for name, each in load_file(path).items()}
-    other = {name: each for path in after.glob("*.safetensors") for name, each in load_file(path).items()}
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
-
-
 TWO = [
     ("llama", {"tensor": 2}, {"attention_bias": True, "mlp_bias": True}),
     ("gpt2", {"tensor": 2}, {}),
@@ -100,29 +114,30 @@ def _ids(cases: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> list[str]:
 @pytest.mark.parametrize(("family", "layout", "changes"), TWO, ids=_ids(TWO))
 def test_two_processes(
     family: str, layout: dict[str, Any], changes: dict[str, Any], two_ranks: Ranks, hf_folder: Callable[..., Path],
-    tmp_path: Path,
+    tmp_path: Path, transformers: Any,
 ) -> None:  # fmt: skip
     folder = hf_folder(family, **changes)
-    two_ranks.run(_there_and_back, str(folder), str(tmp_path / "ours"), layout, {"max_shard_size": "50KB"})
-    _same(folder, tmp_path / "ours")
+    options = {"max_shard_size": "50KB"}
+    answers = two_ranks.run(_there_and_back, str(folder), str(tmp_path / "ours"), layout, options)
+    _check(folder, tmp_path / "ours", answers, transformers)
 
 
 @pytest.mark.parametrize(("family", "layout", "changes"), FOUR, ids=_ids(FOUR))
 def test_four_processes(
     family: str, layout: dict[str, Any], changes: dict[str, Any], four_ranks: Ranks, hf_folder: Callable[..., Path],
-    tmp_path: Path,
+    tmp_path: Path, transformers: Any,
 ) -> None:  # fmt: skip
     folder = hf_folder(family, **changes)
-    four_ranks.run(_there_and_back, str(folder), str(tmp_path / "ours"), layout, {})
-    _same(folder, tmp_path / "ours")
+    answers = four_ranks.run(_there_and_back, str(folder), str(tmp_path / "ours"), layout, {})
+    _check(folder, tmp_path / "ours", answers, transformers)
 
 
 def test_each_process_has_its_share_only(two_ranks: Ranks, hf_folder: Callable[..., Path], tmp_path: Path) -> None:
     folder = hf_folder("llama")
-    shapes = two_ranks.run(
+    answers = two_ranks.run(
         _there_and_back, str(folder), str(tmp_path / "ours"), {"tensor": 2}, {"dtype": torch.bfloat16}
     )
-    assert shapes[0]["embedding.word_embeddings.weight"] == [49, 48]  # 97 tokens and one row that fills up
+    assert answers[0]["shapes"]["embedding.word_embeddings.weight"] == [49, 48]  # 97 tokens and one row that fills up
     config = json.loads((tmp_path / "ours" / "config.json").read_text())
     assert (config["vocab_size"], config["dtype"], config["torch_dtype"]) == (97, "bfloat16", "bfloat16")
     assert load_file(tmp_path / "ours" / "model.safetensors")["lm_head.weight"].dtype == torch.bfloat16

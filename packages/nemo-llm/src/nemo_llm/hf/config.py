@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def config_to_hf(config: ModelConfig) -> dict[str, Any]:
     lost = [
         f"{name} is {told.get(name)!r} (it has {back.get(name)!r})"
         for name in sorted({*told, *back})
-        if name not in _TRAINING_ONLY and told.get(name) != back.get(name)
+        if name not in _TRAINING_ONLY and not _equal(told.get(name), back.get(name))
     ]
     if lost:
         raise ConfigError(
@@ -176,7 +177,7 @@ def canonical(config: ModelConfig) -> ModelConfig:
         config,
         num_kv_heads=None if config.num_kv_heads == config.num_heads else config.num_kv_heads,
         head_dim=None if config.head_dim == usual else config.head_dim,
-        query_scale=None if config.query_scale == config.head_size**-0.5 else config.query_scale,
+        query_scale=None if _equal(config.query_scale, config.head_size**-0.5) else config.query_scale,
         global_every=config.global_every if windows and config.window_layers is None else None,
         window_layers=config.window_layers if windows else None,
         rope=_canonical_rope(config) if config.positions == "rope" else Rope(),
@@ -193,6 +194,13 @@ def _canonical_rope(config: ModelConfig) -> Rope:
     if config.window is not None:
         used["scale_local"] = rope.scale_local and rope.scaling != "none"
     return Rope(**used, local_base=None if rope.local_base == rope.base else rope.local_base)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values are the same, or numbers that differ by no more than rounding."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    return bool(one == other)
 
 
 def _meaning(config: ModelConfig) -> dict[str, Any]:
