@@ -98,6 +98,7 @@ class Layout:
         sequence_length: int | None = None,
         global_batch_size: int | None = None,
         micro_batch_size: int | None = None,
+        uneven: bool = False,
     ) -> None:
         """Refuse a layout that cannot work, with the arithmetic that says so.
 
@@ -107,6 +108,7 @@ class Layout:
             sequence_length: Tokens of a training sequence, if known.
             global_batch_size: Sequences of a step over all processes, if known.
             micro_batch_size: Sequences that pass through the pipeline at a time.
+            uneven: Whether the engine is told how layers that do not divide are spread over the stages.
 
         Raises:
             ConfigError: It is not possible; all reasons are listed.
@@ -114,7 +116,7 @@ class Layout:
         problems = [*self._sizes(processes)]
         if not problems:
             if config is not None:
-                problems += self._model(config)
+                problems += self._model(config, uneven)
             problems += self._batch(processes, sequence_length, global_batch_size, micro_batch_size)
         if problems:
             raise ConfigError(
@@ -148,7 +150,7 @@ class Layout:
             found.append(f"expert {self.expert} with tensor {self.tensor} needs sequence_parallel: true")
         return found
 
-    def _model(self, config: ModelConfig) -> list[str]:
+    def _model(self, config: ModelConfig, uneven: bool) -> list[str]:
         found = []
 
         def divides(what: str, size: int, by: str, parts: int) -> None:
@@ -160,7 +162,10 @@ class Layout:
         if config.kv_heads % self.tensor and self.tensor % config.kv_heads:
             divides("num_kv_heads", config.kv_heads, "tensor", self.tensor)
         divides("ffn_size", config.ffn_size, "tensor", self.tensor)
-        divides("num_layers", config.num_layers, "pipeline x virtual_pipeline", self.pipeline * self.virtual_pipeline)
+        if not uneven:
+            divides(
+                "num_layers", config.num_layers, "pipeline x virtual_pipeline", self.pipeline * self.virtual_pipeline
+            )
         if config.experts is None:
             if self.expert > 1:
                 found.append(f"expert {self.expert} divides experts, and the model has none (model.experts)")

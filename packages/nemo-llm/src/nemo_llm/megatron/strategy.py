@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MegatronStrategy"]
 
+# Fields of the engine's configuration that spread layers over pipeline stages by hand.
+_UNEVEN = (
+    "num_layers_in_first_pipeline_stage",
+    "num_layers_in_last_pipeline_stage",
+    "pipeline_model_parallel_layout",
+    "account_for_embedding_in_pipeline_split",
+    "account_for_loss_in_pipeline_split",
+)
+
 
 class MegatronStrategy(DDPStrategy):
     """Tensor, sequence, pipeline, context, expert and data parallelism on Megatron-core, on GPUs or CPU processes.
@@ -162,6 +171,7 @@ class MegatronStrategy(DDPStrategy):
             sequence_length=data.get("sequence_length"),
             global_batch_size=data.get("global_batch_size"),
             micro_batch_size=self.options.micro_batch_size,
+            uneven=any(key in self.options.engine for key in _UNEVEN),
         )
         if found is not None and self.options.sharding == "fsdp2" and self.layout.pipeline * self.layout.tensor > 1:
             raise ConfigError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from nemo_core.errors import ConfigError, DataError
 from nemo_core.plugins.nearest import did_you_mean
+from nemo_llm.models.sources import find_folder
 from nemo_llm.tokenizers.base import CONFIG_FILE, KIND_KEY, ROLES, Tokenizer
 from nemo_llm.tokenizers.hugging_face import HFTokenizer, read_config, read_file, template_of, text_of_token
 from nemo_llm.tokenizers.tiktoken_ranks import TiktokenTokenizer, looks_like_ranks
@@ -17,13 +18,15 @@ __all__ = ["load_tokenizer"]
 _FILES = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "vocab.json and merges.txt", "vocab.txt")
 
 
-def load_tokenizer(path: str | Path) -> Tokenizer:
+def load_tokenizer(path: str | Path, *, chat_template: str | None = None) -> Tokenizer:
     """Return the tokenizer of a file or a folder.
 
     Args:
-        path: A folder that a tokenizer was saved to; a model folder of ours (its ``tokenizer/``); a folder of Hugging
-            Face with ``tokenizer.json``, ``tokenizer.model``, ``vocab.json`` and ``merges.txt``, or ``vocab.txt``; one
-            of these files, or a ``.tiktoken`` file; or ``bytes``, for bytes as tokens.
+        path: A folder that a tokenizer was saved to; a model folder of ours (its ``tokenizer/``), or that of a run; a
+            folder of Hugging Face with ``tokenizer.json``, ``tokenizer.model``, ``vocab.json`` and ``merges.txt``, or
+            ``vocab.txt``; one of these files, or a ``.tiktoken`` file; or ``bytes``, for bytes as tokens.
+        chat_template: How conversations are written, in the place of the tokenizer's own: a name (``chatml``), a file,
+            or Jinja.
 
     Raises:
         ConfigError: There is no tokenizer there.
@@ -40,12 +43,15 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     if path.exists():
         tokenizer = _from_folder(path) if path.is_dir() else _from_given_file(path)
         tokenizer.name_template(path)
-        return tokenizer
-    if str(path) == "bytes":
+    elif str(path) == "bytes":
         from nemo_llm.tokenizers.byte import ByteTokenizer
 
-        return ByteTokenizer()
-    raise ConfigError(f"{path}: there is no such tokenizer", hint=f"a folder with {', '.join(_FILES)}, or a file")
+        tokenizer = ByteTokenizer()
+    else:
+        raise ConfigError(f"{path}: there is no such tokenizer", hint=f"a folder with {', '.join(_FILES)}, or a file")
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    return tokenizer
 
 
 def _from_given_file(path: Path) -> Tokenizer:
@@ -56,6 +62,8 @@ def _from_folder(folder: Path) -> Tokenizer:
     inside = folder / "tokenizer"
     if not (folder / CONFIG_FILE).exists() and inside.is_dir():
         return _from_folder(inside)
+    if (folder / "checkpoints").is_dir():  # of a run
+        return _from_folder(find_folder(folder))
     config = read_config(folder)
     if KIND_KEY in config:
         return _ours(folder, config)
