@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -15,7 +16,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from nemo_core import Model
 from nemo_core.data import DataModule
-from nemo_core.errors import TrainingError
+from nemo_core.errors import ConfigError, TrainingError
 from nemo_core.training import AtomicCheckpointIO
 from nemo_core.training.checkpoint_folder import TRAINER, put_in_place, remove, seal
 from nemo_core.training.checkpoint_io import read_checkpoint
@@ -198,3 +199,20 @@ class TinyArchived(Tiny):
     def init_from(self, spec):
         self.load_state_dict(torch.load(Path(spec) / "0.pt", weights_only=True))
         return f"weights of {spec}"
+
+
+class Picky(SingleDeviceStrategy):
+    """Refuses a run by its configuration, and owns something that outlives a fit."""
+
+    closed: ClassVar[list[str]] = []
+
+    def __init__(self, most_steps: int = 100) -> None:
+        super().__init__()
+        self.most_steps = most_steps
+
+    def preflight(self, config: Any, processes: int, instantiate: Any) -> None:
+        if (config["trainer"].get("max_steps") or 0) > self.most_steps:
+            raise ConfigError(f"{config['name']} with {processes} process: too many steps")
+
+    def close(self) -> None:
+        Picky.closed.append("closed")
