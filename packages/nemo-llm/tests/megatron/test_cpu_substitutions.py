@@ -108,6 +108,17 @@ def test_experts_do_not_train_without(name: str, monkeypatch: pytest.MonkeyPatch
         train_step(without=(name,), **experts(moe_token_dispatcher_type="alltoall"))
 
 
+def test_norms_are_not_recomputed_without() -> None:
+    options = {"recompute_granularity": "selective", "recompute_modules": ["layernorm"]}
+    losses = []
+    for each in ({}, options):
+        torch.manual_seed(0)
+        losses.append(train_step(**each))
+    assert losses[1] == pytest.approx(losses[0])
+    with pytest.raises(NameError, match="FP8GlobalStateManager"):
+        train_step(without=("fp8_state",), **options)
+
+
 def test_dispatch_by_all_to_all_needs_lists_of_sizes(two_ranks: Any) -> None:
     options = experts(moe_token_dispatcher_type="alltoall", expert_model_parallel_size=2)
     layout = Layout(expert=2)

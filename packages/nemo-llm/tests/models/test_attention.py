@@ -95,7 +95,7 @@ def test_attention_is_the_formula_forwards_and_backwards(case: dict[str, Any]) -
     rules, seed = case["rules"], case["seed"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention, "LARGEST_MASK", case["largest"])
-        patch.setattr(blockwise, "BLOCK", case["block"])
+        patch.setitem(blockwise.BLOCKS, "cpu", case["block"])
         q, k, v = tensors(case["S"], case["B"], case["heads"], case["kv_heads"], seed)
         segments = packed(case["B"], case["S"], seed) if case["segments"] else None
         expected = naive(q, k, v, rules, segments)
@@ -150,7 +150,7 @@ def test_memory_of_blocks_does_not_grow_with_the_square_of_the_text(monkeypatch:
         return scores, bent
 
     monkeypatch.setattr(blockwise, "_scores", spy)
-    monkeypatch.setattr(blockwise, "BLOCK", 16)
+    monkeypatch.setitem(blockwise.BLOCKS, "cpu", 16)
     q, k, v = (x.permute(1, 2, 0, 3) for x in tensors(256, 1, 1, 1, 0))
     attend_blockwise(q, k, v, Rules(0.5, window=16)).sum().backward()
     assert len(seen) == 2 * 16

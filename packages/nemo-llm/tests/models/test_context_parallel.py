@@ -32,9 +32,9 @@ def _attend(case: dict[str, Any]) -> Tensor:
     """Compare divided with undivided attention in each process; return the largest difference."""
     from torch import distributed
 
-    from nemo_llm.models.layers import blockwise, ring
+    from nemo_llm.models.layers import blockwise
 
-    blockwise.BLOCK = ring.BLOCK = case["block"]
+    blockwise.BLOCKS["cpu"] = case["block"]
     rank, size = distributed.get_rank(), distributed.get_world_size()
     config = SimpleNamespace(
         model=ModelConfig(num_layers=1, window=case["window"], attention_softcap=case["softcap"]),

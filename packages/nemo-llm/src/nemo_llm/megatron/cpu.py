@@ -221,6 +221,13 @@ def _router_product(patches: Patches) -> None:
     patches.set(_module("transformer.moe.moe_utils"), "te_general_gemm", None)
 
 
+def _fp8_state(patches: Patches) -> None:
+    random = _module("tensor_parallel.random")
+    patches.set(random, "FP8GlobalStateManager", types.SimpleNamespace(is_fp8_enabled=lambda: False))
+    patches.set(random, "activation_recompute_forward", lambda **_: contextlib.nullcontext())
+    patches.set(random, "fp8_autocast", lambda **_: contextlib.nullcontext())
+
+
 def _split_sizes(patches: Patches) -> None:
     mappings = _module("tensor_parallel.mappings")
     inner = mappings.all_to_all
@@ -296,6 +303,11 @@ SUBSTITUTIONS: Mapping[str, Substitution] = types.MappingProxyType(
                 "router_product",
                 "the router of experts asks for te_general_gemm, a name that exists only with Transformer Engine",
                 _router_product,
+            ),
+            Substitution(
+                "fp8_state",
+                "recomputation of norms and latent projections asks Transformer Engine whether fp8 is on, there or not",
+                _fp8_state,
             ),
             Substitution(
                 "split_sizes",

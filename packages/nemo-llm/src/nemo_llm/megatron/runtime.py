@@ -116,6 +116,7 @@ def stop_engine() -> None:
     from megatron.core.num_microbatches_calculator import destroy_num_microbatches_calculator
     from megatron.core.rerun_state_machine import destroy_rerun_state_machine
     from megatron.core.tensor_parallel.random import get_cuda_rng_tracker
+    from megatron.core.transformer.moe.moe_utils import MoEAuxLossAutoScaler
 
     alone = _owned.pop()
     groups = [group for group in parallel_state._global_process_group_list or () if group is not None]
@@ -124,6 +125,7 @@ def stop_engine() -> None:
     parallel_state.destroy_global_memory_buffer()
     destroy_num_microbatches_calculator()
     destroy_rerun_state_machine()
+    MoEAuxLossAutoScaler.main_loss_backward_scale = None  # of this run's loss; another's may be of another shape
     parallel_state._global_process_group_list = None
     if alone:
         distributed.destroy_process_group()

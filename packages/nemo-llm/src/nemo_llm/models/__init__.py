@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nemo_llm.models.config import Rope as Rope
     from nemo_llm.models.counting import count_parameters as count_parameters
     from nemo_llm.models.counting import flops_per_token as flops_per_token
-    from nemo_llm.models.engine_config import engine_config as engine_config
+    from nemo_llm.models.engine_configs import engine_config as engine_config
     from nemo_llm.models.gpt import GPT as GPT
     from nemo_llm.models.gpt import build_chunks as build_chunks
     from nemo_llm.models.gpt import build_gpt as build_gpt

@@ -12,7 +12,7 @@ from torch import Tensor
 from nemo_core.errors import ConfigError
 from nemo_llm.megatron.layout import Layout
 from nemo_llm.models.config import ModelConfig
-from nemo_llm.models.engine_config import engine_config, running_layout
+from nemo_llm.models.engine_configs import engine_config, running_layout
 from nemo_llm.models.initialisation import initialise
 from nemo_llm.models.layers.context import positions_of
 from nemo_llm.models.layers.masks import Masks
@@ -52,6 +52,9 @@ class GPT(GPTModel):
             **options,
         )
         self.architecture = architecture
+        scale = architecture.embedding_scale
+        # Rounded to the type of the weights, as the published models were trained.
+        self.embedding_scale = None if scale is None else float(torch.tensor(scale, dtype=config.params_dtype))
         self.rotary = RotaryEmbedding(architecture) if architecture.positions == "rope" else None
         masks = Masks()
         for layer in self.decoder.layers:
@@ -73,22 +76,20 @@ class GPT(GPTModel):
         padding_mask: Tensor | None = None,
     ) -> Any:
         count, dtype, device = self._tokens_at_hand(input_ids, decoder_input)
+        part = self.pg_collection.cp.rank(), self.config.context_parallel_size
         needed = position_ids
         if position_ids is None and self.pre_process and decoder_input is None and self.rotary is None:
-            needed = self._places(count).to(device)[None]
+            needed = positions_of(*part, count, device)[None]
         hidden, _, *rest = super()._preprocess(
             input_ids, needed, decoder_input, inference_context, packed_seq_params, padding_mask
         )
-        if self.architecture.embedding_scale is not None and self.pre_process and decoder_input is None:
-            hidden = hidden * torch.tensor(self.architecture.embedding_scale, dtype=hidden.dtype, device=device)
+        if self.embedding_scale is not None and self.pre_process and decoder_input is None:
+            hidden = hidden * self.embedding_scale
         table = None
-        if self.rotary is not None:
-            if position_ids is not None:
-                table = self.rotary(position_ids, dtype)
-            else:
-                size = self.config.context_parallel_size
-                order = self._places(count) if size > 1 else None
-                table = self.rotary.of_sequence(count * size, dtype, device, order)
+        if self.rotary is not None and position_ids is not None:
+            table = self.rotary(position_ids, dtype)
+        elif self.rotary is not None:
+            table = self.rotary.of_sequence(count * part[1], dtype, device, part)
         return hidden, table, *rest
 
     def _tokens_at_hand(self, input_ids: Any, decoder_input: Any) -> tuple[int, torch.dtype, torch.device]:
@@ -98,9 +99,6 @@ class GPT(GPTModel):
         hidden = decoder_input if decoder_input is not None else self.decoder.input_tensor
         parts = self.config.tensor_model_parallel_size if self.config.sequence_parallel else 1
         return hidden.shape[0] * parts, dtype, hidden.device
-
-    def _places(self, count: int) -> Tensor:
-        return positions_of(self.pg_collection.cp.rank(), self.config.context_parallel_size, count)
 
     def _finish_logits(self, module: Any, inputs: Any, output: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
         logits, bias = output
@@ -157,14 +155,17 @@ def build_gpt(
             "the engine does not run", hint="build models inside `with nemo_llm.megatron.engine(layout):`"
         )
     engine = engine_config(config, layout, dtype=dtype, **engine_options)
-    model = GPT(
-        config,
-        engine,
-        transformer_layer_spec=block_spec(config, engine, vp_stage=vp_stage, parts=parts),
-        pre_process=pre_process,
-        post_process=post_process,
-        vp_stage=vp_stage,
-    )
+    try:
+        model = GPT(
+            config,
+            engine,
+            transformer_layer_spec=block_spec(config, engine, vp_stage=vp_stage, parts=parts),
+            pre_process=pre_process,
+            post_process=post_process,
+            vp_stage=vp_stage,
+        )
+    except AssertionError as error:  # how the engine says what it cannot do
+        raise ConfigError(f"the engine refuses to build this model: {error}") from error
     if seed is not None:
         initialise(model, engine, seed=seed)
     return model

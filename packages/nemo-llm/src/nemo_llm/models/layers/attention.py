@@ -47,6 +47,13 @@ class Cache(Protocol):
         """
 
 
+def _emulated(x: Tensor) -> bool:
+    """Whether the processor has no instructions for this type: torch's kernel is then several times slower in it."""
+    if x.device.type != "cpu" or x.dtype == torch.float32:
+        return False
+    return x.dtype != torch.bfloat16 or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 class SDPAttention(nn.Module):
     """Attention over ``scaled_dot_product_attention``, in the place of the engine's core attention.
 
@@ -57,7 +64,7 @@ class SDPAttention(nn.Module):
     in turn as they go round (``p2p``).
 
     Args:
-        config: The engine's configuration (:mod:`nemo_llm.models.engine_config`).
+        config: The engine's configuration (:mod:`nemo_llm.models.engine_configs`).
         layer_number: From 1, over the whole model.
         attn_mask_type: Of the engine; ``causal`` or anything else.
         attention_type: ``self`` or ``cross``.
@@ -158,19 +165,25 @@ class SDPAttention(nn.Module):
         if rules.window is not None and rules.window >= T:
             rules = Rules(rules.scale, rules.causal, None, rules.softcap)
         plain = segments is None and rules.window is None
-        if rules.softcap is not None and bias is None and seen is None:
-            pair = None if segments is None else (segments, segments)
-            return attend_blockwise(q, k, v, rules, pair)
-        if seen is None and bias is None and plain:
-            return self._fused(q, k, v, rules, None, causal=rules.causal)
-        rows = 1 if segments is None else segments.shape[0]
-        if seen is None and bias is None and rows * S * T > LARGEST_MASK and not (self.training and self.dropout):
-            return attend_blockwise(q, k, v, rules, None if segments is None else (segments, segments))
+        if seen is None and bias is None:
+            if plain and rules.softcap is None:
+                return self._fused(q, k, v, rules, None, causal=rules.causal)
+            if rules.softcap is not None or (
+                not (self.training and self.dropout) and self._better_in_blocks(S, T, rules, segments)
+            ):
+                return attend_blockwise(q, k, v, rules, None if segments is None else (segments, segments))
         if seen is None and (rules.causal or not plain):
             seen = self.masks.get(rules, S, T, segments, q.device)
         if bias is not None:
             seen = bias if seen is None else bias.masked_fill(~seen, float("-inf"))
         return self._fused(q, k, v, rules, seen)
+
+    def _better_in_blocks(self, queries: int, keys: int, rules: Rules, segments: Tensor | None) -> bool:
+        """Whether a mask would be too large, or blocks leave out most of what the fused kernel computes and hides."""
+        rows = 1 if segments is None else segments.shape[0]
+        if rows * queries * keys > LARGEST_MASK or (rules.window is not None and 2 * rules.window <= keys):
+            return True
+        return segments is not None and rules.causal and self.masks.short(segments)
 
     def _fused(
         self, q: Tensor, k: Tensor, v: Tensor, rules: Rules, mask: Tensor | None, causal: bool = False
@@ -180,6 +193,8 @@ class SDPAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if causal and q.shape[2] == 1:
             causal = False  # a single query sees itself; the kernel without a mask is the faster
+        if _emulated(q):
+            return self._fused(q.float(), k.float(), v.float(), rules, mask, causal).to(q.dtype)
         with self._random(dropout):
             return F.scaled_dot_product_attention(
                 q, k, v, mask, dropout, causal, scale=rules.scale, enable_gqa=q.shape[1] != k.shape[1]
@@ -192,7 +207,7 @@ class SDPAttention(nn.Module):
             return contextlib.nullcontext()
         from megatron.core.tensor_parallel import get_cuda_rng_tracker
 
-        return get_cuda_rng_tracker().fork()  # type: ignore[no-any-return]
+        return get_cuda_rng_tracker().fork()
 
     def _with_cache(self, q: Tensor, k: Tensor, v: Tensor, rules: Rules, cache: Cache) -> Tensor:
         k, v = cache.update(k, v)

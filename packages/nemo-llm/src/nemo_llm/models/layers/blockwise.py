@@ -14,10 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Rules", "attend_blockwise", "block_backward", "block_forward", "block_mask", "merge", "reach", "visible"]
+__all__ = [
+    "Rules",
+    "attend_blockwise",
+    "block_backward",
+    "block_forward",
+    "block_mask",
+    "merge",
+    "pieces",
+    "reach",
+    "visible",
+]
 
-#: Queries of a block.
-BLOCK = 512
+#: Queries of a block, by kind of device: scores should fit a CPU's cache, and fill a GPU.
+BLOCKS = {"cpu": 64, "cuda": 512}
 
 
 @dataclass(frozen=True)
@@ -149,11 +159,12 @@ def block_forward(q: Tensor, k: Tensor, v: Tensor, rules: Rules, seen: Tensor | 
     """
     B, H, S, _ = q.shape
     scores, _bent = _scores(q, k, rules, seen)
-    lse = torch.logsumexp(scores, dim=-1)
-    weights = torch.exp(scores - _finite(lse)[..., None])
-    weights = weights.view(B, k.shape[1], -1, k.shape[2])
-    out = torch.matmul(weights if v.device.type == "cpu" else weights.to(v.dtype), _exact(v)).float()
-    return out.view(B, H, S, -1), lse.view(B, H, S)
+    highest = scores.amax(-1, keepdim=True)
+    weights = scores.sub_(_finite(highest)).exp_()
+    total = weights.sum(-1, keepdim=True)
+    out = torch.matmul(weights.view(B, k.shape[1], -1, k.shape[2]).to(_exact(v).dtype), _exact(v)).float()
+    out = out.view(*weights.shape[:4], -1) / total.clamp_min(1e-30)
+    return out.view(B, H, S, -1), (highest + total.log()).view(B, H, S)
 
 
 def _finite(lse: Tensor) -> Tensor:
@@ -201,11 +212,16 @@ def merge(out: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[T
     return out * torch.exp(lse - base)[..., None] + other * torch.exp(other_lse - base)[..., None], total
 
 
-def _pieces(spans: tuple[tuple[int, int], ...]) -> Iterator[tuple[slice, int]]:
-    offset = 0
+def pieces(spans: tuple[tuple[int, int], ...], device: torch.device) -> Iterator[tuple[slice, int]]:
+    """Yield runs of positions in blocks: where each is among all, and its first position.
+
+    >>> list(pieces(((0, 4), (100, 70)), torch.device("cpu")))
+    [(slice(0, 4, None), 0), (slice(4, 68, None), 100), (slice(68, 74, None), 164)]
+    """
+    offset, block = 0, BLOCKS.get(device.type, 512)
     for start, count in spans:
-        for begin in range(0, count, BLOCK):
-            size = min(BLOCK, count - begin)
+        for begin in range(0, count, block):
+            size = min(block, count - begin)
             yield slice(offset + begin, offset + begin + size), start + begin
         offset += count
 
@@ -215,21 +231,23 @@ class _Blockwise(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, segments: Any, rules: Rules, spans: Any) -> Tensor:
         out = q.new_empty((*q.shape[:3], v.shape[-1]))
         lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
-        for rows, keys, seen in _blocks(q, k, segments, rules, spans):
-            part, part_lse = block_forward(q[:, :, rows], k[:, :, keys], v[:, :, keys], rules, seen)
-            out[:, :, rows], lse[:, :, rows] = part.to(q.dtype), part_lse
         ctx.save_for_backward(q, k, v, out, lse, *(() if segments is None else segments))
         ctx.rules, ctx.spans = rules, spans
+        q, k, v = _exact(q), _exact(k), _exact(v)
+        for rows, keys, seen in _blocks(k.shape[2], q.device, segments, rules, spans):
+            part, part_lse = block_forward(q[:, :, rows], k[:, :, keys], v[:, :, keys], rules, seen)
+            out[:, :, rows], lse[:, :, rows] = part, part_lse
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         q, k, v, out, lse, *rest = ctx.saved_tensors
-        segments = tuple(rest) or None
+        kinds = q.dtype, k.dtype, v.dtype
         dq = torch.empty(q.shape, dtype=torch.float32, device=q.device)
         dk, dv = (torch.zeros(x.shape, dtype=torch.float32, device=x.device) for x in (k, v))
         delta = (grad.float() * out.float()).sum(-1)
-        for rows, keys, seen in _blocks(q, k, segments, ctx.rules, ctx.spans):
+        q, k, v, grad = _exact(q), _exact(k), _exact(v), _exact(grad)
+        for rows, keys, seen in _blocks(k.shape[2], q.device, tuple(rest) or None, ctx.rules, ctx.spans):
             a, b, c = block_backward(
                 grad[:, :, rows], q[:, :, rows], k[:, :, keys], v[:, :, keys],
                 lse[:, :, rows], delta[:, :, rows], ctx.rules, seen,
@@ -237,18 +255,39 @@ class _Blockwise(torch.autograd.Function):
             dq[:, :, rows] = a
             dk[:, :, keys] += b
             dv[:, :, keys] += c
-        return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), None, None, None
+        return dq.to(kinds[0]), dk.to(kinds[1]), dv.to(kinds[2]), None, None, None
 
 
 def _blocks(
-    q: Tensor, k: Tensor, segments: tuple[Tensor, Tensor] | None, rules: Rules, spans: Any
+    length: int, device: torch.device, segments: tuple[Tensor, Tensor] | None, rules: Rules, spans: Any
 ) -> Iterator[tuple[slice, slice, Tensor | None]]:
-    for rows, start in _pieces(spans):
-        keys = reach(rules, start, rows.stop - rows.start, 0, k.shape[2])
+    first = None
+    if segments is not None and device.type == "cpu":  # elsewhere it would have to be waited for
+        first = first_of_segment(*segments)
+    for rows, start in pieces(spans, device):
+        size = rows.stop - rows.start
+        keys = reach(rules, start, size, 0, length)
+        if keys is not None and first is not None:
+            keys = slice(max(keys.start, min(keys.stop - 1, int(first[:, rows].min()))), keys.stop)
         keys = keys or slice(0, 1)  # masked below, so that the rows come out as zeros
         pair = None if segments is None else (segments[0][:, rows], segments[1][:, keys])
-        size, count = rows.stop - rows.start, keys.stop - keys.start
-        yield rows, keys, block_mask(rules, start, size, keys.start, count, pair, q.device)
+        yield rows, keys, block_mask(rules, start, size, keys.start, keys.stop - keys.start, pair, device)
+
+
+def first_of_segment(query_segments: Tensor, key_segments: Tensor) -> Tensor:
+    """Return the index of the first key of each query's segment, ``(B, Sq)``.
+
+    >>> segments = torch.tensor([[1, 1, 2, 2, 2]])
+    >>> first_of_segment(segments, segments).tolist()
+    [[0, 0, 2, 2, 2]]
+    """
+    B, T = key_segments.shape
+    lowest = min(int(key_segments.min()), int(query_segments.min()))
+    highest = max(int(key_segments.max()), int(query_segments.max()))
+    places = torch.arange(T, device=key_segments.device).expand(B, T)
+    first = torch.full((B, highest - lowest + 1), T, device=key_segments.device)
+    first.scatter_reduce_(1, (key_segments - lowest).long(), places, "amin")
+    return first.gather(1, (query_segments - lowest).long())
 
 
 def attend_blockwise(
@@ -275,4 +314,4 @@ def attend_blockwise(
     """
     if spans is None:
         spans = ((k.shape[2] - q.shape[2], q.shape[2]),)
-    return _Blockwise.apply(q, k, v, segments, rules, spans)  # type: ignore[no-any-return]
+    return _Blockwise.apply(q, k, v, segments, rules, spans)

@@ -79,4 +79,4 @@ def gather_sequence(part: Tensor, group: Any) -> Tensor:
         part: ``(S / n, ...)``, this process's tokens.
         group: The n processes.
     """
-    return _Gather.apply(part, group)  # type: ignore[no-any-return]
+    return _Gather.apply(part, group)

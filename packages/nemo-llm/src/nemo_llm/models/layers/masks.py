@@ -7,7 +7,7 @@ import weakref
 import torch
 from torch import Tensor
 
-from nemo_llm.models.layers.blockwise import Rules, visible
+from nemo_llm.models.layers.blockwise import Rules, first_of_segment, visible
 
 __all__ = ["Masks"]
 
@@ -21,6 +21,7 @@ class Masks:
     def __init__(self) -> None:
         self._of: weakref.ReferenceType[Tensor] | None = None
         self._segments: dict[tuple[bool, int | None], Tensor | None] = {}
+        self._short: bool | None = None
         self._plain: dict[tuple[bool, int | None, int, int, torch.device], Tensor | None] = {}
 
     def get(
@@ -46,12 +47,25 @@ class Masks:
                 self._plain.clear()
                 self._plain[key] = visible(rules, rows, columns)
             return self._plain[key]
-        if self._of is None or self._of() is not segments:
-            self._of, self._segments = weakref.ref(segments), {}
+        self._now_of(segments)
         which = (rules.causal, rules.window)
         if which not in self._segments:
             self._segments[which] = visible(rules, rows, columns, segments[:, keys - queries :], segments)
         return self._segments[which]
+
+    def short(self, segments: Tensor) -> bool:
+        """Whether a token sees less than a third of what it would see without segments, on average (CPU only)."""
+        if segments.device.type != "cpu":
+            return False  # it would have to be waited for
+        self._now_of(segments)
+        if self._short is None:
+            seen = torch.arange(1, segments.shape[1] + 1) - first_of_segment(segments, segments)
+            self._short = bool(seen.float().mean() < segments.shape[1] / 6)
+        return self._short
+
+    def _now_of(self, segments: Tensor) -> None:
+        if self._of is None or self._of() is not segments:
+            self._of, self._segments, self._short = weakref.ref(segments), {}, None
 
     def __deepcopy__(self, memo: object) -> Masks:
         return Masks()

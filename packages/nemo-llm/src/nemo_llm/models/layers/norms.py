@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Norm", "PostNormAdd"]
+__all__ = ["AddNorm", "Norm", "PostNormAdd"]
 
 
 class Norm(nn.Module):
@@ -73,5 +73,19 @@ class PostNormAdd(nn.Module):
             output, bias = output_and_bias
             output = self.norm(output if bias is None else output + bias)
             return residual + F.dropout(output, probability, training)
+
+        return add
+
+
+class AddNorm(PostNormAdd):
+    """Dropout, residual connection, and a norm behind both, as the first transformers had it (BERT)."""
+
+    def forward(self, training: bool, fused: bool) -> Any:
+        """Return the function that adds."""
+
+        def add(output_and_bias: tuple[Tensor, Tensor | None], residual: Tensor, probability: float) -> Tensor:
+            output, bias = output_and_bias
+            output = F.dropout(output if bias is None else output + bias, probability, training)
+            return self.norm(residual + output)  # type: ignore[no-any-return]
 
         return add

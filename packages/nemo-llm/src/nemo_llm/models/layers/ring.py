@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from nemo_llm.models.layers.blockwise import BLOCK, Rules, block_backward, block_forward, block_mask, merge, reach
+from nemo_llm.models.layers.blockwise import Rules, block_backward, block_forward, block_mask, merge, pieces, reach
 from nemo_llm.models.layers.context import spans_of
 
 __all__ = ["attend_ring"]
@@ -58,21 +58,16 @@ def _blocks(
     rules: Rules, rank: int, other: int, size: int, count: int, segments: tuple[Tensor, Tensor] | None, device: Any
 ) -> Iterator[tuple[slice, slice, Tensor | None]]:
     """Yield rows of queries of ``rank`` with the rows of keys of ``other`` that they see."""
-    offset = 0
-    for start, length in spans_of(rank, size, count):
-        for begin in range(0, length, BLOCK):
-            rows = slice(offset + begin, offset + min(begin + BLOCK, length))
-            first = start + begin
-            behind = 0
-            for key_start, key_length in spans_of(other, size, count):
-                part = reach(rules, first, rows.stop - rows.start, key_start, key_length)
-                if part is not None:
-                    keys = slice(behind + part.start, behind + part.stop)
-                    pair = None if segments is None else (segments[0][:, rows], segments[1][:, keys])
-                    sizes = first, rows.stop - rows.start, key_start + part.start, part.stop - part.start
-                    yield rows, keys, block_mask(rules, *sizes, pair, device)
-                behind += key_length
-        offset += length
+    for rows, first in pieces(spans_of(rank, size, count), device):
+        queries, behind = rows.stop - rows.start, 0
+        for key_start, key_length in spans_of(other, size, count):
+            part = reach(rules, first, queries, key_start, key_length)
+            if part is not None:
+                keys = slice(behind + part.start, behind + part.stop)
+                pair = None if segments is None else (segments[0][:, rows], segments[1][:, keys])
+                start, length = key_start + part.start, part.stop - part.start
+                yield rows, keys, block_mask(rules, first, queries, start, length, pair, device)
+            behind += key_length
 
 
 class _Ring(torch.autograd.Function):
@@ -133,4 +128,4 @@ def attend_ring(q: Tensor, k: Tensor, v: Tensor, rules: Rules, group: Any, segme
     Returns:
         ``(B, H, S / n, Dv)``.
     """
-    return _Ring.apply(q, k, v, segments, rules, group)  # type: ignore[no-any-return]
+    return _Ring.apply(q, k, v, segments, rules, group)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nemo_llm.models.config import ModelConfig, Rope
+from nemo_llm.models.layers.context import positions_of
 
 __all__ = ["RotaryEmbedding", "frequencies", "rotate"]
 
@@ -142,18 +143,21 @@ class RotaryEmbedding(nn.Module):
         table = torch.stack(kinds).to(dtype)
         return table[:, :, :, None, None] if positions.dim() == 1 else table.transpose(2, 3)[:, :, :, :, None]
 
-    def of_sequence(self, length: int, dtype: torch.dtype, device: torch.device, order: Tensor | None = None) -> Tensor:
+    def of_sequence(
+        self, length: int, dtype: torch.dtype, device: torch.device, part: tuple[int, int] = (0, 1)
+    ) -> Tensor:
         """Return the table of positions ``0 .. length - 1``, kept from one call to the next.
 
         Args:
             length: Tokens of the whole sequence.
             dtype: Of the table.
             device: Where it is needed.
-            order: ``(S,)``, which of them this process has (context parallelism); all if not given.
+            part: Rank and number of the processes that it is divided among (:mod:`nemo_llm.models.layers.context`);
+                only this one's rows are returned.
         """
-        key = (length, dtype, device, None if order is None else tuple(order.tolist()))
+        key = (length, dtype, device, part)
         if self._kept is None or self._kept[0] != key:
-            positions = torch.arange(length, device=device) if order is None else order.to(device)
+            positions = positions_of(*part, length // part[1], device)
             self._kept = key, self(positions, dtype, length)
         return self._kept[1]
 
@@ -199,4 +203,4 @@ def rotate(x: Tensor, table: Tensor, *, interleaved: bool = False) -> Tensor:
     >>> rotate(x, quarter).flatten().tolist()
     [0.0, 1.0]
     """
-    return _Rotate.apply(x, table[0], table[1], interleaved)  # type: ignore[no-any-return]
+    return _Rotate.apply(x, table[0], table[1], interleaved)

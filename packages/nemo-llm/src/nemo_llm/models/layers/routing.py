@@ -50,7 +50,7 @@ class _Choice:
         self, scores: Tensor, count: int, groups: int | None, groups_per_token: int | None, usual: Callable[..., Any]
     ) -> tuple[Tensor, Tensor]:
         if not groups or not groups_per_token:
-            return usual(scores, count)  # type: ignore[no-any-return]
+            return usual(scores, count)
         return choose_in_groups(scores, count, groups, groups_per_token, self.best)
 
 
@@ -59,5 +59,6 @@ class Router(TopKRouter):
 
     def __init__(self, config: Any, pg_collection: Any = None) -> None:
         super().__init__(config=config, pg_collection=pg_collection)
+        self.router_replay: Any
         if config.moe_router_num_groups and self.router_replay is None:
             self.router_replay = _Choice(best=2 if config.moe_router_score_function == "sigmoid" else 1)

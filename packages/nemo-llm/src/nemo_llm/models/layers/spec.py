@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,7 @@ from megatron.core.transformer.transformer_layer import (
 )
 
 from nemo_llm.models.config import ModelConfig
+from nemo_llm.models.engine_configs import transformer_engine
 from nemo_llm.models.layers.attention import SDPAttention
 from nemo_llm.models.layers.norms import Norm, PostNormAdd
 from nemo_llm.models.layers.routing import Router
@@ -70,7 +70,7 @@ def transformer_engine_parts(config: ModelConfig) -> Parts:
 def _segments_aside(kernel: Any) -> Any:
     """Return Transformer Engine's attention, which leaves packed rows and generation to ours."""
 
-    class Attention(kernel):  # type: ignore[misc, valid-type]
+    class Attention(kernel):
         def __init__(self, config: Any, layer_number: int, *args: Any, **options: Any) -> None:
             super().__init__(config, layer_number, *args, **options)
             self.ours = SDPAttention(config, layer_number, *args, **options)
@@ -87,7 +87,7 @@ def _segments_aside(kernel: Any) -> Any:
 
 def parts_at_hand(config: ModelConfig) -> Parts:
     """Return Transformer Engine's parts where it is installed and there is a GPU, else the local ones."""
-    if torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None:
+    if torch.cuda.is_available() and transformer_engine():
         return transformer_engine_parts(config)
     return local_parts()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,10 +110,23 @@ def engine_config(
     for key in overrides:
         if key not in known:
             raise ConfigError(f"the engine has no option {key!r}", hint=did_you_mean(key, known))
+    values |= overrides
+    if values.get("recompute_granularity") == "selective" and torch.cuda.is_available() and not transformer_engine():
+        needing = sorted({"layernorm", "mla_up_proj", "moe_act"} & set(values.get("recompute_modules") or ()))
+        if needing:
+            raise ConfigError(
+                f"the engine recomputes {', '.join(needing)} with Transformer Engine only",
+                hint="install nemo-llm[gpu], or take others of recompute_modules: core_attn, mlp, moe",
+            )
     try:
-        return kind(**{**values, **overrides})
+        return kind(**values)
     except (ValueError, AssertionError) as error:
         raise ConfigError(f"the engine refuses this model: {error}") from error
+
+
+def transformer_engine() -> bool:
+    """Whether Transformer Engine is installed."""
+    return importlib.util.find_spec("transformer_engine") is not None
 
 
 def _leave(weight: torch.Tensor) -> torch.Tensor:
