@@ -23,8 +23,11 @@ PACKAGES = ("core", "asr", "tts", "llm", "mm")
 DOMAINS = PACKAGES[1:]
 PAIRS = tuple(itertools.combinations(DOMAINS, 2))
 TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
+# What a package's tests compare with; no package depends on them.
+COMPARED_WITH = {"llm": ("peft", "pyarrow", "tiktoken", "transformers")}
 DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
-TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, "import-linter", "mypy", "ruff", "types-PyYAML")
+TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, *COMPARED_WITH["llm"], "import-linter", "mypy", "ruff", "types-PyYAML")
+NOT_ON_A_CPU = {"gpu"}  # extras whose packages are built against CUDA
 TORCH = "torch==2.13.0"
 TRITON = "triton==3.7.1"  # what that torch brings in its builds for CUDA
 LOCK_HEADER = (
@@ -69,7 +72,7 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("package", PACKAGES, ids=PACKAGES)
 def unit(session: nox.Session, package: str) -> None:
     """Test one package alone: its wheel, what it declares, and nothing else; run outside the source tree."""
-    install(session, *wheels(session, *needs(package)), *TEST_TOOLS)
+    install(session, *wheels(session, *needs(package)), *TEST_TOOLS, *COMPARED_WITH.get(package, ()))
     pytest(session, "--pyargs", f"nemo_{package}", str(ROOT / f"packages/nemo-{package}/tests"), *session.posargs)
 
 
@@ -188,7 +191,8 @@ def lock(session: nox.Session) -> None:
     wanted = [*TOOLS, TORCH, TRITON]
     for package in PACKAGES:
         project = nox.project.load_toml(ROOT / f"packages/nemo-{package}/pyproject.toml")["project"]
-        extras = itertools.chain.from_iterable(project.get("optional-dependencies", {}).values())
+        optional = project.get("optional-dependencies", {})
+        extras = itertools.chain.from_iterable(optional[name] for name in optional if name not in NOT_ON_A_CPU)
         wanted += [item for item in (*project["dependencies"], *extras) if not item.startswith("nemo-")]
     command = [
         find_uv(),
