@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nemo_core.errors import ConfigError
 from nemo_llm.megatron import Layout
-from nemo_llm.models.config import Experts, ModelConfig
+from nemo_llm.models.config import Experts, LatentAttention, ModelConfig
 
 CONFIG = ModelConfig(hidden_size=64, num_layers=4, num_heads=4, num_kv_heads=2, ffn_size=96)
 
@@ -57,6 +57,19 @@ def test_what_cannot_work_is_refused_with_the_arithmetic(layout: Layout, process
 def test_batches_must_divide_too(layout: Layout, options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         layout.check(2, CONFIG, **options)
+
+
+def test_latent_attention_and_what_experts_share_must_divide() -> None:
+    latent = LatentAttention(q_rank=9, kv_rank=8, rope_dim=5)
+    config = ModelConfig(latent=latent, ffn_size=31, experts=Experts(count=4, ffn_size=32, shared_ffn_size=33))
+    with pytest.raises(ConfigError) as caught:
+        Layout(tensor=2).check(2, config)
+    told = str(caught.value)
+    assert "latent.kv_rank + rope_dim 13 cannot be divided by tensor 2" in told
+    assert "latent.q_rank 9" in told
+    assert "experts.shared_ffn_size 33" in told
+    assert "the engine trains experts with tensor 2 only with sequence_parallel" in told
+    assert "ffn_size 31" not in told  # no layer has it
 
 
 def test_experts_must_divide() -> None:

@@ -180,48 +180,6 @@ def test_masks_of_the_engine_and_biases_are_understood() -> None:
     torch.testing.assert_close(layer(q, k, v, None, attention_bias=bias), expected, atol=1e-5, rtol=1e-5)
 
 
-class _Memory:
-    """The simplest cache there is."""
-
-    def __init__(self) -> None:
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
-        self.new = 0
-
-    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        self.new = keys.shape[2]
-        if self.keys is not None and self.values is not None:
-            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
-        self.keys, self.values = keys, values
-        return keys, values
-
-    def mask(self, window: int | None) -> Tensor | None:
-        assert self.keys is not None
-        if window is None:
-            return None
-        places = torch.arange(self.keys.shape[2])
-        distance = places[-self.new :, None] - places
-        return ((distance >= 0) & (distance < window))[None, None]
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    st.lists(st.integers(1, 5), min_size=1, max_size=5),
-    st.none() | st.integers(1, 8),
-    st.none() | st.just(3.0),
-    st.integers(0, 99),
-)
-def test_a_text_in_pieces_with_a_cache_is_the_text_at_once(
-    pieces: list[int], window: int | None, softcap: float | None, seed: int
-) -> None:
-    layer = make(Rules(0.5, window=window, softcap=softcap)).eval()
-    q, k, v = (x.detach() for x in tensors(sum(pieces), 2, 4, 2, seed))
-    expected = layer(q, k, v)
-    layer.cache = _Memory()
-    found = torch.cat([layer(*piece) for piece in zip(*(x.split(pieces) for x in (q, k, v)), strict=True)])
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-
-
 def test_scale_is_of_the_head_if_not_given() -> None:
     layer = make(Rules(1.0))
     layer.scale = None

@@ -11,7 +11,9 @@ from nemo_core.errors import ConfigError
 from nemo_core.plugins.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from nemo_llm.models.bert import BertConfig
     from nemo_llm.models.config import ModelConfig
+    from nemo_llm.models.t5 import T5Config
 
 __all__ = ["Layout"]
 
@@ -93,7 +95,7 @@ class Layout:
     def check(
         self,
         processes: int,
-        config: ModelConfig | None = None,
+        config: ModelConfig | BertConfig | T5Config | None = None,
         *,
         sequence_length: int | None = None,
         global_batch_size: int | None = None,
@@ -116,6 +118,8 @@ class Layout:
         problems = [*self._sizes(processes)]
         if not problems:
             if config is not None:
+                if hasattr(config, "layout_problems"):
+                    problems += config.layout_problems(self)
                 problems += self._model(config, uneven)
             problems += self._batch(processes, sequence_length, global_batch_size, micro_batch_size)
         if problems:
@@ -150,7 +154,7 @@ class Layout:
             found.append(f"expert {self.expert} with tensor {self.tensor} needs sequence_parallel: true")
         return found
 
-    def _model(self, config: ModelConfig, uneven: bool) -> list[str]:
+    def _model(self, config: ModelConfig | BertConfig | T5Config, uneven: bool) -> list[str]:
         found = []
 
         def divides(what: str, size: int, by: str, parts: int) -> None:
@@ -161,7 +165,11 @@ class Layout:
         divides("num_heads", config.num_heads, "tensor", self.tensor)
         if config.kv_heads % self.tensor and self.tensor % config.kv_heads:
             divides("num_kv_heads", config.kv_heads, "tensor", self.tensor)
-        divides("ffn_size", config.ffn_size, "tensor", self.tensor)
+        if config.experts is None or config.experts.dense_layers:
+            divides("ffn_size", config.ffn_size, "tensor", self.tensor)
+        if config.latent is not None:
+            divides("latent.kv_rank + rope_dim", config.latent.kv_rank + config.latent.rope_dim, "tensor", self.tensor)
+            divides("latent.q_rank", config.latent.q_rank or 0, "tensor", self.tensor)
         if not uneven:
             divides(
                 "num_layers", config.num_layers, "pipeline x virtual_pipeline", self.pipeline * self.virtual_pipeline
@@ -170,8 +178,11 @@ class Layout:
             if self.expert > 1:
                 found.append(f"expert {self.expert} divides experts, and the model has none (model.experts)")
         else:
+            if self.tensor > 1 and not self.sequence_parallel and self.expert == 1:
+                found.append(f"the engine trains experts with tensor {self.tensor} only with sequence_parallel: true")
             divides("experts.count", config.experts.count, "expert", self.expert)
             divides("experts.ffn_size", config.experts.ffn_size, "expert_tensor", self.expert_tensor or self.tensor)
+            divides("experts.shared_ffn_size", config.experts.shared_ffn_size or 0, "tensor", self.tensor)
         return found
 
     def _batch(self, processes: int, length: int | None, batch: int | None, micro: int | None) -> list[str]:

@@ -4,47 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nemo_core.errors import ConfigError
-from nemo_llm.models.layers.blockwise import Rules, attend_blockwise, block_forward, visible
+from nemo_llm.models.layers.blockwise import Rules, attend_blockwise, visible
 from nemo_llm.models.layers.context import gather_sequence, spans_of
 from nemo_llm.models.layers.masks import Masks
 from nemo_llm.models.layers.ring import attend_ring
 
-__all__ = ["Cache", "SDPAttention"]
+__all__ = ["SDPAttention"]
 
 #: A mask with more elements than this is not made at once; attention goes block by block instead.
 LARGEST_MASK = 1 << 27
-
-
-class Cache(Protocol):
-    """Keys and values of earlier tokens of one layer, for generation.
-
-    Set it as :attr:`SDPAttention.cache` before the forward pass, and None again after. What the engine's layers do
-    before attention, they do to the new tokens only; their places come from the ``position_ids`` given to the model,
-    from which rotary and learned embeddings are computed, so a cache needs to know nothing of them.
-    """
-
-    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add new keys ``(B, Hk, S, D)`` and values ``(B, Hk, S, Dv)``, already rotated; return all, ``(B, Hk, T, D)``.
-
-        Keys may lie in any order and have gaps: :meth:`mask` says who sees whom.
-        """
-
-    def mask(self, window: int | None) -> Tensor | None:
-        """Return which of the T keys each new query sees, boolean ``(B, 1, S, T)``, True where it does.
-
-        Called after :meth:`update`. None: a single query sees all keys; several see those up to themselves, where they
-        are the last S of T keys. It is the same for all layers of the same window, so one step's may be kept.
-
-        Args:
-            window: How many tokens the layer sees, the query's own included; None: all.
-        """
 
 
 def _emulated(x: Tensor) -> bool:
@@ -74,7 +49,6 @@ class SDPAttention(nn.Module):
         options: What the engine hands to its own core attention; not needed.
 
     Attributes:
-        cache: A :class:`Cache` while text is generated, else None.
         masks: Shared among the layers of a model.
     """
 
@@ -99,7 +73,6 @@ class SDPAttention(nn.Module):
         self.softcap: float | None = None if model is None else model.attention_softcap
         self.scale = softmax_scale
         self.dropout = config.attention_dropout if attention_dropout is None else attention_dropout
-        self.cache: Cache | None = None
         self.masks = Masks()
         self.context: Any = None
         if config.context_parallel_size > 1:
@@ -144,9 +117,7 @@ class SDPAttention(nn.Module):
             raise ConfigError("packed_seq_params are not supported", hint="give segment ids (B, S) as attention_mask")
         q, k, v = (x.permute(1, 2, 0, 3) for x in (query, key, value))
         rules = Rules(self.scale or 1.0 / math.sqrt(q.shape[-1]), self.causal, self.window, self.softcap)
-        if self.cache is not None and not self.cross:
-            out = self._with_cache(q, k, v, rules, self.cache)
-        elif self.context is not None and not self.cross:
+        if self.context is not None and not self.cross:
             out = self._in_context(q, k, v, rules, attention_mask)
         else:
             out = self._alone(q, k, v, rules, attention_mask, attention_bias)
@@ -208,20 +179,6 @@ class SDPAttention(nn.Module):
         from megatron.core.tensor_parallel import get_cuda_rng_tracker
 
         return get_cuda_rng_tracker().fork()
-
-    def _with_cache(self, q: Tensor, k: Tensor, v: Tensor, rules: Rules, cache: Cache) -> Tensor:
-        k, v = cache.update(k, v)
-        seen = cache.mask(rules.window)
-        S, T = q.shape[2], k.shape[2]
-        if rules.softcap is None:
-            causal = seen is None and S > 1
-            if causal and S < T:
-                places = torch.arange(T, device=q.device)
-                seen, causal = visible(rules, places[T - S :], places), False
-            return self._fused(q, k, v, rules, seen, causal=causal)
-        if seen is None and S > 1:
-            return attend_blockwise(q, k, v, rules)
-        return block_forward(q, k, v, rules, seen)[0].to(q.dtype)
 
     def _in_context(self, q: Tensor, k: Tensor, v: Tensor, rules: Rules, segments: Tensor | None) -> Tensor:
         if segments is not None and segments.dim() != 2:

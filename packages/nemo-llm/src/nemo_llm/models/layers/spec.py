@@ -68,17 +68,15 @@ def transformer_engine_parts(config: ModelConfig) -> Parts:
 
 
 def _segments_aside(kernel: Any) -> Any:
-    """Return Transformer Engine's attention, which leaves packed rows and generation to ours."""
+    """Return Transformer Engine's attention, which leaves packed rows to ours."""
 
     class Attention(kernel):
         def __init__(self, config: Any, layer_number: int, *args: Any, **options: Any) -> None:
             super().__init__(config, layer_number, *args, **options)
             self.ours = SDPAttention(config, layer_number, *args, **options)
 
-        cache = property(lambda self: self.ours.cache, lambda self, cache: setattr(self.ours, "cache", cache))
-
         def forward(self, query: Any, key: Any, value: Any, attention_mask: Any, *args: Any, **options: Any) -> Any:
-            if attention_mask is None and self.ours.cache is None:
+            if attention_mask is None:
                 return super().forward(query, key, value, None, *args, **options)
             return self.ours(query, key, value, attention_mask)
 
