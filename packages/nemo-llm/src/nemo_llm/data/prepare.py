@@ -23,6 +23,7 @@ import numpy as np
 from nemo_core._files import write_atomically
 from nemo_core.errors import ConfigError, DataError, NemoError
 from nemo_llm.data.documents import Bad, Part, TextUnit, find_files, parts, read
+from nemo_llm.data.encoding import Encoder, encoder_of
 from nemo_llm.data.indexed import TokenWriter, token_dtype, token_paths
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Prepared:
     dtype: str
     vocab_size: int
     eod_id: int | None
-    tokenizer: str | None
+    tokenizer: str
     files: tuple[str, ...]
 
 
@@ -65,13 +66,11 @@ class Prepared:
 class _Recipe:
     """What workers need to know."""
 
-    tokenizer: Tokenizer
+    encoder: Encoder
     key: str
     unit: TextUnit
-    dtype: np.dtype[Any]
     bos_id: int | None
     eod_id: int | None
-    parse_special: bool
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def prepare(
     total = sum(path.stat().st_size for path in files)
     size = min(_LARGEST, max(_SMALLEST, total // (workers * 8)))
     empty = skipped = 0
-    with TokenWriter(output, recipe.dtype) as writer, _mapped(recipe, workers if total > size else 1) as mapped:
+    with TokenWriter(output, recipe.encoder.dtype) as writer, _mapped(recipe, workers if total > size else 1) as mapped:
         pieces = chain.from_iterable(parts(path, size, unit) for path in files)
         before = 0  # lines of the file
         for part, encoded in mapped(pieces):
@@ -160,10 +159,10 @@ def prepare(
         tokens=writer.tokens,
         empty=empty,
         skipped=skipped,
-        dtype=str(recipe.dtype),
-        vocab_size=recipe.tokenizer.vocab_size,
+        dtype=str(recipe.encoder.dtype),
+        vocab_size=recipe.encoder.tokenizer.vocab_size,
         eod_id=recipe.eod_id,
-        tokenizer=getattr(recipe.tokenizer, "fingerprint", None),
+        tokenizer=recipe.encoder.tokenizer.fingerprint,
         files=tuple(map(str, files)),
     )
     write_atomically(_summary_path(output), json.dumps(asdict(done), indent=2) + "\n")
@@ -204,13 +203,11 @@ def _recipe(
                 hint=f"leave {option} out, or name one of its tokens: {role}_token in its tokenizer_config.json",
             )
     return _Recipe(
-        tokenizer,
+        encoder_of(tokenizer, token_dtype(tokenizer.vocab_size), parse_special=parse_special),
         key,
         unit,
-        token_dtype(tokenizer.vocab_size),
         tokenizer.bos_id if prepend_bos else None,
         tokenizer.eos_id if append_eod else None,
-        parse_special,
     )
 
 
@@ -274,20 +271,20 @@ def _encode_in_worker(part: Part) -> _Encoded:
 
 def _encode(recipe: _Recipe, part: Part) -> _Encoded:
     documents = read(part, recipe.key, recipe.unit)
-    bad = list(documents.bad)
+    bad, texts = list(documents.bad), documents.texts
     try:
-        ids = recipe.tokenizer.encode_batch(documents.texts, parse_special=recipe.parse_special)
-    except DataError:  # one text cannot be encoded: which?
-        ids = []
+        tokens, lengths = recipe.encoder.encode(texts)
+    except DataError:  # one of them cannot be encoded: which?
+        texts = []
         for line, text in zip(documents.lines, documents.texts, strict=True):
             try:
-                ids.append(recipe.tokenizer.encode(text, parse_special=recipe.parse_special))
+                recipe.encoder.encode([text])
+                texts.append(text)
             except DataError as error:
                 bad.append((line, error.message))
         bad.sort()
-    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        tokens, lengths = recipe.encoder.encode(texts)
     empty = int((lengths == 0).sum())
-    tokens = np.fromiter(chain.from_iterable(ids), recipe.dtype, int(lengths.sum()))
     lengths = lengths[lengths > 0]
     if recipe.bos_id is not None:
         tokens, lengths = _insert(tokens, lengths, np.cumsum(lengths) - lengths, recipe.bos_id)
