@@ -151,20 +151,13 @@ class MegatronStrategy(DDPStrategy):
         Raises:
             ConfigError: The layout is not possible, with the arithmetic.
         """
-        from nemo_llm.models.config import ModelConfig
-
         if ((config.get("experiment") or {}).get("ema") or {}).get("enable"):
             raise ConfigError(
                 "experiment.ema: weights that the engine divides among processes are not averaged",
                 hint="set experiment.ema.enable=false",
             )
         model, data = config.get("model") or {}, config.get("data") or {}
-        architecture = model.get("architecture")
-        if isinstance(architecture, Mapping) and "_target_" in architecture:
-            architecture = instantiate(architecture, "model.architecture")
-        elif isinstance(architecture, Mapping):
-            architecture = ModelConfig.from_dict({**architecture, "vocab_size": architecture.get("vocab_size") or 1})
-        found = architecture if isinstance(architecture, ModelConfig) else None
+        found = _architecture(model, instantiate)
         self.layout.check(
             processes,
             found,
@@ -399,6 +392,22 @@ class MegatronStrategy(DDPStrategy):
             states = [None] * self.world_size
             distributed.all_gather_object(states, get_cuda_rng_tracker().get_states())
         return states
+
+
+def _architecture(model: Mapping[str, Any], instantiate: Callable[[Any, str], Any]) -> Any:
+    """Return the architecture that a recipe's ``model`` section says, None where it says none."""
+    from nemo_core.plugins import registry
+    from nemo_llm.models.engine_model import EngineModel
+
+    architecture = model.get("architecture")
+    if isinstance(architecture, Mapping) and "_target_" in architecture:
+        architecture = instantiate(architecture, "model.architecture")
+        return architecture if hasattr(architecture, "num_layers") else None
+    component = registry().find(str(model.get("_target_")))
+    kind = None if component is None else component.load()
+    if not isinstance(architecture, Mapping) or not (isinstance(kind, type) and issubclass(kind, EngineModel)):
+        return None
+    return kind.read_config({**architecture, "vocab_size": architecture.get("vocab_size") or 1}, None)
 
 
 def _refuse_what_the_engine_does(trainer: Trainer) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from nemo_llm.megatron.layout import Layout
     from nemo_llm.megatron.schedule import Batch, LossSums
     from nemo_llm.megatron.strategy import MegatronStrategy
-    from nemo_llm.models.config import ModelConfig
     from nemo_llm.tokenizers import Tokenizer
 
 __all__ = ["EngineModel"]
@@ -33,8 +32,8 @@ class EngineModel(Model):
     A subclass says how its parts are made (:meth:`make_chunks`) and run (:meth:`token_losses`).
 
     Args:
-        architecture: What the model is made of: a :class:`~nemo_llm.models.config.ModelConfig`, or its values; None:
-            that of the weights it starts from (``init_from``).
+        architecture: What the model is made of: a configuration of its kind, or the values of one; None: that of the
+            weights it starts from (``init_from``).
         tokenizer: Text to tokens and back; kept in checkpoints. Says the size of the vocabulary, where the architecture
             does not.
         peft: Train a small addition instead of the weights: ``lora``, ``dora``, or a mapping with ``name`` and options.
@@ -49,7 +48,7 @@ class EngineModel(Model):
 
     def __init__(
         self,
-        architecture: ModelConfig | Mapping[str, Any] | None = None,
+        architecture: Any = None,
         tokenizer: Tokenizer | None = None,
         peft: str | Mapping[str, Any] | None = None,
         seed: int = 0,
@@ -202,6 +201,19 @@ class EngineModel(Model):
         config = self.config
         text = f"{type(self).__name__}: {config.family}, {config.num_parameters:,} weights"
         return text if self.peft is None else f"{text}, of which an adapter of {self.peft} is trained"
+
+    def whole(self) -> Any:
+        """Return the model, if it is whole in this process.
+
+        Raises:
+            TrainingError: It is not built, or divided among pipeline stages.
+        """
+        if not len(self.chunks):
+            raise TrainingError("the model has no weights yet", hint="with nemo_llm.megatron.engine(): model.build()")
+        chunk: Any = self.chunks[0]
+        if len(self.chunks) > 1 or not (chunk.pre_process and chunk.post_process):
+            raise TrainingError("the model is divided among pipeline stages", hint="load it in one process")
+        return self.chunks[0]
 
     @property
     def strategy(self) -> MegatronStrategy:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -54,28 +54,41 @@ def global_names(model: nn.Module, *, buffers: bool = False) -> Iterator[tuple[s
         yield where, parameter
 
 
-def initialise(model: nn.Module, config: Any, *, seed: int = 0) -> None:
+def initialise(
+    model: nn.Module, config: Any, *, seed: int = 0, deviation: Callable[[str], float] | None = None
+) -> None:
     """Give a process's part of a model its initial weights.
 
     Args:
         model: As the engine built it, of the engine's layers.
         config: The engine's configuration.
         seed: The same in all processes.
+        deviation: Name of a weight -> its standard deviation; that of the configuration if not given.
     """
     rows = getattr(getattr(config, "model", None), "vocab_size", None)
     with torch.no_grad():
         for name, parameter in global_names(model):
-            parameter.copy_(_initial(name, parameter, config, seed, rows))
+            parameter.copy_(_initial(name, parameter, config, seed, rows, deviation))
 
 
-def _initial(name: str, parameter: nn.Parameter, config: Any, seed: int, vocabulary: int | None) -> Tensor:
+def _initial(
+    name: str,
+    parameter: nn.Parameter,
+    config: Any,
+    seed: int,
+    vocabulary: int | None,
+    deviation: Callable[[str], float] | None,
+) -> Tensor:
     if name.endswith("bias"):
         return torch.zeros_like(parameter)
     if name.endswith("norm.weight"):
         return torch.full_like(parameter, 0.0 if config.layernorm_zero_centered_gamma else 1.0)
-    std = config.init_method_std
-    if name.endswith(_RESIDUAL):
-        std /= math.sqrt(2.0 * config.num_layers)
+    if deviation is not None:
+        std = deviation(name)
+    else:
+        std = config.init_method_std
+        if name.endswith(_RESIDUAL):
+            std /= math.sqrt(2.0 * config.num_layers)
     dim, parts, part = _division(name, parameter)
     shape = list(parameter.shape)
     shape[dim] *= parts
