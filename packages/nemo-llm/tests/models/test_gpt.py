@@ -67,6 +67,20 @@ def test_a_text_may_start_anywhere(shift: int, family: str) -> None:
     torch.testing.assert_close(here, there, atol=2e-4, rtol=2e-4)
 
 
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "deepseek_v2"])
+def test_training_goes_on_after_validation_in_inference_mode(family: str) -> None:
+    config = dataclasses.replace(get(family).config(), window=10)
+    with engine():
+        model = build_gpt(config)
+        tokens = _tokens()
+        segments = torch.ones(2, 12, dtype=torch.int32)
+        positions = torch.arange(12).expand(2, -1)
+        for given in ((None, None), (positions, segments)):
+            with torch.inference_mode():
+                model(tokens, *given)
+            model(tokens, *given, labels=tokens).sum().backward()
+
+
 def test_learned_positions_are_looked_up_where_they_are_given() -> None:
     config = get("gpt2").config()
     with engine(), torch.no_grad():

@@ -91,7 +91,7 @@ def engine_config(
         **_experts(config, config.experts),
         **({} if config.latent is None else _latent(config, config.latent)),
         "model": config,
-        "transformer_impl": "local",
+        "transformer_impl": "transformer_engine" if torch.cuda.is_available() and transformer_engine() else "local",
         "calculate_per_token_loss": True,
         # The engine notes on a weight how it is divided only where it initialises it; the values are ours
         # (nemo_llm.models.initialisation).
@@ -150,6 +150,9 @@ def _sizes(config: ModelConfig) -> dict[str, Any]:
         "add_qkv_bias": config.qkv_bias,
         "qk_layernorm": config.qk_norm,
         "softmax_scale": config.query_scale,
+        # For Transformer Engine's attention; ours asks the model itself.
+        "window_size": None if config.window is None else (config.window - 1, 0),
+        "window_attn_skip_freq": [int(config.window_of(layer) is not None) for layer in range(config.num_layers)],
         "hidden_dropout": config.dropout,
         "attention_dropout": config.dropout,
         "init_method_std": config.init_std,

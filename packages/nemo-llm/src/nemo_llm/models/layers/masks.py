@@ -39,18 +39,16 @@ class Masks:
         Returns:
             ``(1, 1, Sq, Sk)`` or ``(B, 1, Sq, Sk)``, boolean; None if all see all.
         """
-        rows = torch.arange(keys - queries, keys, device=device)
-        columns = torch.arange(keys, device=device)
+        which = (rules.causal, rules.window)
         if segments is None:
-            key = (rules.causal, rules.window, queries, keys, device)
+            key = (*which, queries, keys, device)
             if key not in self._plain:
                 self._plain.clear()
-                self._plain[key] = visible(rules, rows, columns)
+                self._plain[key] = _make(rules, queries, keys, None, device)
             return self._plain[key]
         self._now_of(segments)
-        which = (rules.causal, rules.window)
         if which not in self._segments:
-            self._segments[which] = visible(rules, rows, columns, segments[:, keys - queries :], segments)
+            self._segments[which] = _make(rules, queries, keys, segments, device)
         return self._segments[which]
 
     def short(self, segments: Tensor) -> bool:
@@ -72,3 +70,10 @@ class Masks:
 
     def __reduce__(self) -> tuple[type[Masks], tuple[()]]:
         return Masks, ()
+
+
+def _make(rules: Rules, queries: int, keys: int, segments: Tensor | None, device: torch.device) -> Tensor | None:
+    with torch.inference_mode(False):  # training will want what validation has left here
+        columns = torch.arange(keys, device=device)
+        pair = (None, None) if segments is None else (segments[:, keys - queries :], segments)
+        return visible(rules, columns[keys - queries :], columns, *pair)

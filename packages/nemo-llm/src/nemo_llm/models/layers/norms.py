@@ -86,6 +86,6 @@ class AddNorm(PostNormAdd):
         def add(output_and_bias: tuple[Tensor, Tensor | None], residual: Tensor, probability: float) -> Tensor:
             output, bias = output_and_bias
             output = F.dropout(output if bias is None else output + bias, probability, training)
-            return self.norm(residual + output)  # type: ignore[no-any-return]
+            return self.norm(residual + output)
 
         return add

@@ -117,6 +117,7 @@ class RotaryEmbedding(nn.Module):
             config.rope.local_base is not None or (config.rope.scaling != "none" and not config.rope.scale_local)
         )
         self._kept: tuple[Any, Tensor] | None = None
+        self._angles: dict[tuple[bool, torch.device], tuple[Tensor, float]] = {}
 
     def kind_of(self, window: int | None) -> int:
         """Return which of the K kinds a layer with this sliding window uses."""
@@ -135,13 +136,25 @@ class RotaryEmbedding(nn.Module):
         times = positions.float()[..., None]  # (B, S, 1) or (S, 1)
         kinds = []
         for local in (False, True) if self.local else (False,):
-            angles, temperature = frequencies(
-                self.rope, self.dim, length=length, max_length=self.max_length, local=local
-            )
-            turned = times * angles.to(times.device)
+            angles, temperature = self._frequencies(length, local, times.device)
+            turned = times * angles
             kinds.append(torch.stack([turned.cos(), turned.sin()]) * temperature)
         table = torch.stack(kinds).to(dtype)
         return table[:, :, :, None, None] if positions.dim() == 1 else table.transpose(2, 3)[:, :, :, :, None]
+
+    def _frequencies(self, length: int, local: bool, device: torch.device) -> tuple[Tensor, float]:
+        """Return :func:`frequencies`, kept where they do not depend on the text: a GPU waits for each copy."""
+        key = (local, device)
+        if key in self._angles:
+            return self._angles[key]
+        with torch.inference_mode(False):
+            angles, temperature = frequencies(
+                self.rope, self.dim, length=length, max_length=self.max_length, local=local
+            )
+            found = angles.to(device), temperature
+        if self.rope.scaling not in ("ntk", "longrope"):
+            self._angles[key] = found
+        return found
 
     def of_sequence(
         self, length: int, dtype: torch.dtype, device: torch.device, part: tuple[int, int] = (0, 1)
@@ -157,8 +170,9 @@ class RotaryEmbedding(nn.Module):
         """
         key = (length, dtype, device, part)
         if self._kept is None or self._kept[0] != key:
-            positions = positions_of(*part, length // part[1], device)
-            self._kept = key, self(positions, dtype, length)
+            with torch.inference_mode(False):  # training will want what validation has left here
+                positions = positions_of(*part, length // part[1], device)
+                self._kept = key, self(positions, dtype, length)
         return self._kept[1]
 
 

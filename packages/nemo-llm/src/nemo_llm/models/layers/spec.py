@@ -58,12 +58,11 @@ def transformer_engine_parts(config: ModelConfig) -> Parts:
     """Return Transformer Engine's linear layers (for fp8), norms and, where it does what the model asks, attention."""
     from megatron.core.extensions import transformer_engine as te
 
-    ours = config.attention_softcap is not None or config.window_layers is not None
     return Parts(
         column=te.TEColumnParallelLinear,
         row=te.TERowParallelLinear,
         norm=te.TENorm,
-        attention=SDPAttention if ours else _segments_aside(te.TEDotProductAttention),
+        attention=SDPAttention if config.attention_softcap is not None else _segments_aside(te.TEDotProductAttention),
     )
 
 
