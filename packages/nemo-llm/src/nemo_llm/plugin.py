@@ -12,6 +12,12 @@ def nemo_components(registry: Registry) -> None:
     registry.model(
         "llm.LanguageModel", "nemo_llm.models.language_model:LanguageModel", summary="Decoder-only language model"
     )
+    registry.model(
+        "llm.MaskedLanguageModel", "nemo_llm.models.bert:MaskedLanguageModel", summary="Masked language model: BERT"
+    )
+    registry.model(
+        "llm.EncoderDecoderModel", "nemo_llm.models.t5:EncoderDecoderModel", summary="Encoder and decoder: T5, Flan-T5"
+    )
     for family, summary in FAMILIES.items():
         registry.model_builder(
             f"llm.{family}", f"nemo_llm.models.families.builders:{family}", summary=summary, example=None
@@ -36,6 +42,8 @@ def nemo_components(registry: Registry) -> None:
     for name, module, summary in (
         ("PretrainingData", "pretraining", "Token files (.bin/.idx), blended, in sequences of one length"),
         ("TextData", "text", "Windows of a text that fits in memory"),
+        ("MaskedTextData", "masked", "Windows of a text with masked tokens, for BERT"),
+        ("SpanCorruptionData", "spans", "Windows of a text with missing spans, for T5"),
         ("MockData", "mock", "Random tokens, for benchmarks and tests"),
     ):
         registry.dataset(f"llm.{name}", f"nemo_llm.data.{module}:{name}", summary=summary)

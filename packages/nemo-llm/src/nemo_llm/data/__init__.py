@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from nemo_llm.data.chat import ChatEncoder as ChatEncoder
     from nemo_llm.data.indexed import TokenFile as TokenFile
     from nemo_llm.data.indexed import TokenWriter as TokenWriter
+    from nemo_llm.data.masked import MaskedTextData as MaskedTextData
+    from nemo_llm.data.masked import Masking as Masking
     from nemo_llm.data.mock import MockData as MockData
     from nemo_llm.data.module import LanguageDataModule as LanguageDataModule
     from nemo_llm.data.packing import Packing as Packing

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from nemo_llm.tokenizers import Tokenizer
 
 __all__ = ["TextData", "tiny_shakespeare"]
+
+ItemMaker = Callable[[np.ndarray, np.random.Generator], dict[str, np.ndarray]]
 
 TINY_SHAKESPEARE = "tiny_shakespeare"
 _SPLITS = ("train", "validation", "test")
@@ -104,7 +107,23 @@ class TextData(LanguageDataModule):
         text = "".join(map(_read, self.files))
         bounds = np.rint(np.cumsum([0.0, *shares_of(split)]) * len(text)).astype(int).tolist()
         self._texts = {name: text[bounds[n] : bounds[n + 1]] for n, name in enumerate(_SPLITS)}
-        self.tokenizer = _tokenizer(tokenizer, text)
+        self.tokenizer = _tokenizer(tokenizer, text, self.special_tokens())
+
+    def special_tokens(self) -> Sequence[str]:
+        """Return the special tokens that the text's own characters need beside them, where no tokenizer is given."""
+        return ()
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Tokens of a window, and how many of them the next one has too."""
+        return self.sequence_length + 1, 1
+
+    def item_maker(self) -> ItemMaker:
+        """Return what makes an item of the tokens of a window (fewer than it has at the end of a text).
+
+        It gets random numbers that depend on seed, epoch and index, and is sent to the processes that load data.
+        """
+        return _Following(self.sequence_length)
 
     def dataset(self, split: str) -> Any:
         """Return the windows of ``split``, or None."""
@@ -112,7 +131,8 @@ class TextData(LanguageDataModule):
             return None
         tokens = self._tokens[split]
         training = split == "train"
-        shortest = self.sequence_length + 1 if training else 2
+        length, overlap = self.window
+        shortest = length if training else overlap + 1
         if len(tokens) < shortest:
             raise DataError(
                 f"{', '.join(map(str, self.files[:3]))}: the {split} part has {len(tokens)} tokens, and a window needs "
@@ -121,11 +141,9 @@ class TextData(LanguageDataModule):
             )
         if training and self.windows == "random":
             size = self.epoch_size or len(tokens) // self.sequence_length
-            return _RandomWindows(
-                tokens, self.sequence_length, -(-size // self.global_batch_size) * self.global_batch_size
-            )
-        stride = self.stride if training else self.sequence_length
-        return _StridedWindows(tokens, self.sequence_length, stride, keep_tail=not training)
+            return _RandomWindows(tokens, self, -(-size // self.global_batch_size) * self.global_batch_size)
+        stride = self.stride if training else length - overlap
+        return _StridedWindows(tokens, self, stride, keep_tail=not training)
 
     def characters_per_token(self, split: str) -> float | None:
         """Return how many characters a token of ``split`` stands for, on average; None if there is no such split.
@@ -142,34 +160,49 @@ class TextData(LanguageDataModule):
         return {name: np.array(part, np.int32) for name, part in zip(self._texts, parts, strict=True)}
 
 
+@dataclass(frozen=True)
+class _Following:
+    """Makes items whose labels are the tokens that follow."""
+
+    sequence_length: int
+
+    def __call__(self, tokens: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return training_item(tokens, self.sequence_length)
+
+
 class _RandomWindows:
     """Windows at places that are drawn for each epoch and index."""
 
-    def __init__(self, tokens: np.ndarray, sequence_length: int, size: int) -> None:
-        self.tokens, self.sequence_length, self.size = tokens, sequence_length, size
+    def __init__(self, tokens: np.ndarray, data: TextData, size: int) -> None:
+        self.tokens, self.make, self.size = tokens, data.item_maker(), size
+        self.length, _ = data.window
 
     def __len__(self) -> int:
         return self.size
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        start = int(rng.integers(len(self.tokens) - self.sequence_length))
-        return training_item(self.tokens[start : start + self.sequence_length + 1], self.sequence_length)
+        start = int(rng.integers(len(self.tokens) - self.length + 1))
+        return self.make(self.tokens[start : start + self.length], rng)
 
 
 class _StridedWindows:
     """Windows at equal distances; with ``keep_tail`` the last one may be shorter, so that no token is left out."""
 
-    def __init__(self, tokens: np.ndarray, sequence_length: int, stride: int, *, keep_tail: bool) -> None:
-        self.tokens, self.sequence_length, self.stride = tokens, sequence_length, stride
-        predicted = len(tokens) - 1
-        self.size = -(-predicted // stride) if keep_tail else (predicted - sequence_length) // stride + 1
+    def __init__(self, tokens: np.ndarray, data: TextData, stride: int, *, keep_tail: bool) -> None:
+        self.tokens, self.make, self.stride = tokens, data.item_maker(), stride
+        self.length, overlap = data.window
+        new = len(tokens) - overlap
+        self.size = -(-new // stride) if keep_tail else (len(tokens) - self.length) // stride + 1
 
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         start = range(self.size)[index] * self.stride
-        return training_item(self.tokens[start : start + self.sequence_length + 1], self.sequence_length)
+        return self.make(self.tokens[start : start + self.length], rng)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self.sample(index, np.random.default_rng((0, index)))  # evaluation is the same in every epoch
 
 
 def _path(name: str | Path) -> Path:
@@ -192,9 +225,9 @@ def _read(path: Path) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _tokenizer(given: Tokenizer | str | Path | None, text: str) -> Tokenizer:
+def _tokenizer(given: Tokenizer | str | Path | None, text: str, special: Sequence[str]) -> Tokenizer:
     from nemo_llm.tokenizers import CharacterTokenizer, load_tokenizer
 
     if given is None:
-        return CharacterTokenizer.learn(text)
+        return CharacterTokenizer.learn(text, special_tokens=tuple(special))
     return load_tokenizer(given) if isinstance(given, str | Path) else given
