@@ -58,11 +58,16 @@ def nemo_components(registry: Registry) -> None:
     registry.command(
         "llm prepare-data", "nemo_llm.cli.prepare_data:prepare_data", summary="Turn texts into token files for training"
     )
+    registry.command("llm generate", "nemo_llm.cli.generate:generate", summary="Let a language model go on from texts")
+    registry.command("llm merge", "nemo_llm.cli.adapters:merge", summary="Add an adapter to the weights of its model")
     registry.command("llm import", summary="Take over models from elsewhere")
     registry.command("llm export", summary="Write models for elsewhere")
     hf = "Hugging Face's transformers"
     registry.command("llm import hf", "nemo_llm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
     registry.command("llm export hf", "nemo_llm.cli.export:hf", summary=f"Write a model folder for {hf}")
+    adapter = "adapter of Hugging Face's peft"
+    registry.command("llm import peft", "nemo_llm.cli.adapters:import_peft", summary=f"Take over an {adapter}")
+    registry.command("llm export peft", "nemo_llm.cli.adapters:export_peft", summary=f"Write an {adapter}")
     registry.command("llm tokenizer", summary="Learn and show tokenizers")
     for name, summary in (
         ("train", "Learn the tokens of a tokenizer from texts"),

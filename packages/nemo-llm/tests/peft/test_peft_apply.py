@@ -15,7 +15,7 @@ from nemo_llm.megatron import engine
 from nemo_llm.models import Experts, LatentAttention, ModelConfig, build_gpt
 from nemo_llm.peft import LoRA, apply_peft, load_adapter, merge, parse_spec, read_adapter, save_adapter
 from nemo_llm.peft.adapter import Adapted
-from nemo_llm.peft.apply import adapter_spec, matrices, take_off
+from nemo_llm.peft.apply import adapter_note, matrices, take_off
 
 SIZES: dict[str, Any] = {
     "vocab_size": 61,
@@ -97,7 +97,7 @@ def test_adapters_come_off_again() -> None:
     take_off(model)
     assert set(model.state_dict()) == keys
     assert torch.equal(logits(model), before)
-    assert adapter_spec(model) is None
+    assert adapter_note(model) is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     apply_peft(model, "lora")
     save_adapter(tmp_path / "adapter", model, base="model.dist", config=model.architecture)
     other = model_of("biases")
-    with pytest.raises(ArchiveError, match="gated, .*differ"):
+    with pytest.raises(ArchiveError, match=r"gated, .*differ"):
         load_adapter(tmp_path / "adapter", other, config=other.architecture)
     wider = build_gpt(ModelConfig(**{**SIZES, "num_kv_heads": 4}))
     with pytest.raises(ArchiveError, match=r"linear_k.lora_b is \[16, 16\], and the model needs \[32, 16\]"):

@@ -141,3 +141,44 @@ def test_files_do_not_depend_on_the_layout(values: dict[str, Any], two_ranks: An
     assert set(two.weights) == set(one.weights)
     for name, value in one.weights.items():
         torch.testing.assert_close(two.weights[name], value, atol=2e-4, rtol=1e-3)
+
+
+def checkpointed(folder: str, layout: Layout, save: bool) -> list[float]:
+    """Save a model with adapters, or load what was saved into one with others; return some logits of the whole."""
+    from nemo_llm.generation import Decoder
+    from nemo_llm.megatron import engine
+    from nemo_llm.megatron.checkpoint import load_model_folder, save_model_folder
+    from nemo_llm.models import build_chunks
+    from nemo_llm.peft import apply_peft
+
+    with engine(layout, seed=1):
+        chunks = build_chunks(CONFIG, layout)
+        apply_peft(list(chunks), {"name": "dora", **ALL}, seed=1 if save else 2, base="base.dist")
+        if save:
+            for chunk in chunks:
+                for name, parameter in chunk.named_parameters():
+                    if ".adapter." in name:
+                        parameter.data.add_(0.02)
+            save_model_folder(folder, chunks, CONFIG)
+        else:
+            load_model_folder(folder, chunks)
+        found: list[float] = Decoder(chunks, CONFIG).start([[1, 2, 3]], 1)[0].tolist()
+        return found
+
+
+def test_checkpoints_hold_the_adapters_and_fit_every_layout(two_ranks: Any, tmp_path: Path) -> None:
+    from nemo_llm.megatron.checkpoint import read_manifest
+    from nemo_llm.megatron.checkpoint.safety import read_metadata
+
+    whole = checkpointed(str(tmp_path / "one"), Layout(), True)
+    extra = read_manifest(tmp_path / "one").extra
+    assert (extra["peft"]["name"], extra["base"]) == ("dora", "base.dist")
+    stored = read_metadata(tmp_path / "one" / "weights").state_dict_metadata
+    assert stored
+    assert all(".adapter." in key for key in stored)
+    for values in ({"tensor": 2}, {"pipeline": 2}):
+        divided = two_ranks.run(checkpointed, str(tmp_path / "one"), Layout(**values), False)
+        for found in divided:
+            torch.testing.assert_close(torch.tensor(found), torch.tensor(whole), atol=1e-5, rtol=1e-5)
+    two_ranks.run(checkpointed, str(tmp_path / "two"), Layout(tensor=2), True)
+    assert checkpointed(str(tmp_path / "two"), Layout(), False) == pytest.approx(whole, abs=1e-5)

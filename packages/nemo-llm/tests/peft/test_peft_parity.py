@@ -15,7 +15,7 @@ from nemo_core.errors import ArchiveError, ConfigError, ExportError
 from nemo_llm.megatron import engine
 from nemo_llm.models import build_gpt
 from nemo_llm.peft import apply_peft, export_peft, import_peft, take_off
-from nemo_llm.peft.apply import adapter_spec
+from nemo_llm.peft.apply import adapter_note
 
 pytest.importorskip("transformers")
 library = pytest.importorskip("peft")
@@ -204,7 +204,7 @@ def test_other_kinds_are_refused(change: dict[str, Any], words: str, bases: Any,
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ConfigError, match=words):
         import_peft(folder, ours)
-    assert adapter_spec(ours) is None
+    assert adapter_note(ours) is None
 
 
 def test_weights_that_do_not_fit_are_refused(bases: Any, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from nemo_core.errors import ConfigError
 if TYPE_CHECKING:
     from nemo_llm.megatron import Layout
     from nemo_llm.models.config import ModelConfig
+    from nemo_llm.peft.sources import AdapterSource
     from nemo_llm.tokenizers import Tokenizer
 
 __all__ = ["LoadedModel", "load_for_generation"]
@@ -66,10 +67,11 @@ def load_for_generation(
 
     Args:
         path: A model folder (``model.dist``), a checkpoint, the folder of a run (its model, else its best checkpoint,
-            else its last), a folder of Hugging Face, or an adapter's folder, whose model is loaded with it.
+            else its last), a folder of Hugging Face, or an adapter (or a run that trained one), which is loaded with
+            its model.
         layout: How it is divided among processes; if the engine does not run, it is started so.
         dtype: What weights are computed in: float32 on a CPU, bfloat16 on a GPU, if not given.
-        adapter: Folder of an adapter to merge into the weights.
+        adapter: Folder of an adapter to merge into the weights, ours or of the library peft.
         tokenizer: Folder of a tokenizer, instead of the model's own.
 
     Raises:
@@ -82,38 +84,33 @@ def load_for_generation(
     """
     from nemo_llm.megatron import engine_running, start_engine
     from nemo_llm.models.sources import read_source
-    from nemo_llm.peft.files import CONFIG_FILE, read_adapter
+    from nemo_llm.peft.sources import find_adapter
 
+    found = find_adapter(path if adapter is None else adapter)
+    if found is not None:
+        path = found.base_folder(path if adapter is not None else None)
+    elif adapter is not None:
+        raise ConfigError(f"{adapter} is no adapter", hint="give the folder `adapter` of a run, or one of peft's")
     path = Path(path)
-    adapter = None if adapter is None else Path(adapter)
-    if adapter is None and (found := _adapter_at(path)) is not None:
-        base = read_adapter(found).base
-        if base is None:
-            raise ConfigError(
-                f"{found} is an adapter, and does not say of which model", hint="give the model's folder, and adapter="
-            )
-        path, adapter = Path(base), found
-    if adapter is not None and not (adapter / CONFIG_FILE).is_file():
-        raise ConfigError(
-            f"{adapter} is no adapter: it has no {CONFIG_FILE}", hint="give the folder `adapter` of a run"
-        )
     source = read_source(path)
     found_tokenizer = _tokenizer(tokenizer if tokenizer is not None else source.tokenizer, source.config)
     started = not engine_running()
     if started:
         start_engine(layout)
     try:
-        chunks = _build(source, layout, _type(dtype), adapter)
+        chunks = _build(source, layout, _type(dtype), found)
     except BaseException:
         if started:
             from nemo_llm.megatron import stop_engine
 
             stop_engine()
         raise
-    return LoadedModel(chunks, source.config, found_tokenizer, source.path, adapter, started)
+    return LoadedModel(
+        chunks, source.config, found_tokenizer, source.path, None if found is None else found.folder, started
+    )
 
 
-def _build(source: Any, layout: Layout | None, dtype: torch.dtype, adapter: Path | None) -> list[Any]:
+def _build(source: Any, layout: Layout | None, dtype: torch.dtype, adapter: AdapterSource | None) -> list[Any]:
     from nemo_llm.models import build_chunks
     from nemo_llm.models.config import ModelConfig
     from nemo_llm.models.sources import load_source
@@ -126,18 +123,11 @@ def _build(source: Any, layout: Layout | None, dtype: torch.dtype, adapter: Path
     chunks: list[Any] = list(build_chunks(source.config, layout, dtype, seed=None))
     load_source(source.path, chunks, source.config)
     if adapter is not None:
-        from nemo_llm.peft import load_adapter, merge
+        from nemo_llm.peft import merge
 
-        load_adapter(adapter, chunks, config=source.config)
+        adapter.put_on(chunks, source.config)
         merge(chunks)
     return [chunk.eval().requires_grad_(False) for chunk in chunks]
-
-
-def _adapter_at(path: Path) -> Path | None:
-    """Return the adapter's folder, where ``path`` is one, or the folder of a run that made one."""
-    from nemo_llm.peft.files import CONFIG_FILE
-
-    return next((each for each in (path, path / "adapter") if (each / CONFIG_FILE).is_file()), None)
 
 
 def _tokenizer(folder: str | Path | None, config: Any) -> Tokenizer | None:

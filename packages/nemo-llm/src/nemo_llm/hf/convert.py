@@ -21,7 +21,7 @@ from nemo_llm.hf.load import check_hf, load_hf
 from nemo_llm.hf.save import copy_companions, save_hf
 from nemo_llm.models.config import ModelConfig
 
-__all__ = ["dtype_of", "export_hf", "import_hf"]
+__all__ = ["dtype_of", "export_hf", "import_hf", "stored_dtype"]
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def export_hf(
     settings: Mapping[str, Any] = (manifest.extra or {}).get("hf") or {}
     tokens = settings.get("tokens") or _tokens(manifest.tokenizer)
     with _engine():
-        chunks: list[Any] = list(build_chunks(config, dtype=_stored(folder), seed=None))
+        chunks: list[Any] = list(build_chunks(config, dtype=stored_dtype(folder), seed=None))
         load_source(folder, chunks, config)
         with progress("Writing weights", _count(config), unit="weights") as advance:
             save_hf(
@@ -154,7 +154,7 @@ def _engine() -> Iterator[None]:
         yield
 
 
-def _stored(folder: Path) -> torch.dtype:
+def stored_dtype(folder: Path) -> torch.dtype:
     """Return the type of the weights in a model folder."""
     from nemo_llm.megatron.checkpoint.manifest import WEIGHTS
     from nemo_llm.megatron.checkpoint.safety import read_metadata

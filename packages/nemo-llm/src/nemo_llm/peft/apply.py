@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +15,26 @@ from nemo_core.plugins.nearest import did_you_mean
 from nemo_llm.peft.adapter import Adapted, adapt, matrix_kind, part_names, restore_class
 from nemo_llm.peft.spec import LoRA, matches, parse_spec
 
-__all__ = ["adapted", "adapter_spec", "apply_peft", "is_adapter_key", "matrices", "merge", "take_off"]
+__all__ = [
+    "AdapterNote",
+    "adapted",
+    "adapter_note",
+    "adapter_words",
+    "apply_peft",
+    "is_adapter_key",
+    "matrices",
+    "merge",
+    "take_off",
+]
 
 
-def apply_peft(chunks: Sequence[nn.Module] | nn.Module, spec: str | Mapping[str, Any] | LoRA, *, seed: int = 0) -> LoRA:
+def apply_peft(
+    chunks: Sequence[nn.Module] | nn.Module,
+    spec: str | Mapping[str, Any] | LoRA,
+    *,
+    seed: int = 0,
+    base: str | Path | None = None,
+) -> LoRA:
     """Freeze a model and give it adapters, which are all that learns from then on.
 
     To be called before the engine wraps the model for data parallelism.
@@ -25,6 +43,7 @@ def apply_peft(chunks: Sequence[nn.Module] | nn.Module, spec: str | Mapping[str,
         chunks: This process's parts of the model.
         spec: ``lora``, ``dora``, or a mapping with ``name`` and the settings of :class:`~nemo_llm.peft.LoRA`.
         seed: Of the new adapters; processes that share a model must give the same.
+        base: Folder that the model's own weights are from; checkpoints then hold the adapters, and this for a note.
 
     Returns:
         The settings.
@@ -44,7 +63,7 @@ def apply_peft(chunks: Sequence[nn.Module] | nn.Module, spec: str | Mapping[str,
     """
     chunks = _list(chunks)
     parsed = parse_spec(spec)
-    if adapter_spec(chunks) is not None:
+    if adapter_note(chunks) is not None:
         raise ConfigError("the model has adapters already", hint="merge(model) them first, or take_off(model)")
     found = list(matrices(chunks))
     _check_targets(parsed, [(name, part_names(name, matrix)) for name, matrix in found])
@@ -54,7 +73,9 @@ def apply_peft(chunks: Sequence[nn.Module] | nn.Module, spec: str | Mapping[str,
         parts = parsed.parts(name, part_names(name, matrix))
         if parts:
             adapt(name, matrix, parts, parsed, seed)
+    note = AdapterNote(parsed, None if base is None else str(Path(base).absolute()))
     for chunk in chunks:
+        chunk.adapter_note = note  # type: ignore[assignment]
         _let_gradients_through(chunk)
     return parsed
 
@@ -73,11 +94,32 @@ def take_off(chunks: Sequence[nn.Module] | nn.Module) -> None:
     """Take the adapters off: the model is what it was before them."""
     for _, matrix in list(adapted(chunks)):
         restore_class(matrix)
+    for chunk in _list(chunks):
+        _bare(chunk).__dict__.pop("adapter_note", None)
 
 
-def adapter_spec(chunks: Sequence[nn.Module] | nn.Module) -> LoRA | None:
-    """Return the settings of a model's adapters, or None if it has none."""
-    return next((matrix.adapter.spec for _, matrix in adapted(chunks)), None)
+@dataclass(frozen=True)
+class AdapterNote:
+    """What a model that has adapters knows of them; in every process, whether its own part has any or not.
+
+    Attributes:
+        spec: The settings.
+        base: Folder that the model's own weights are from, if it is known.
+    """
+
+    spec: LoRA
+    base: str | None
+
+
+def adapter_note(chunks: Sequence[nn.Module] | nn.Module) -> AdapterNote | None:
+    """Return what a model knows of its adapters, or None if it has none."""
+    return next((note for chunk in _list(chunks) if (note := getattr(_bare(chunk), "adapter_note", None))), None)
+
+
+def adapter_words(chunks: Sequence[nn.Module] | nn.Module) -> dict[str, Any]:
+    """Return what a checkpoint says of adapters, which are all the weights that it then has; see :func:`apply_peft`."""
+    note = adapter_note(chunks)
+    return {} if note is None else {"peft": note.spec.to_dict(), "base": note.base}
 
 
 def is_adapter_key(key: str) -> bool:
@@ -112,6 +154,13 @@ def _expert_name(name: str, layer: nn.Module) -> str:
     experts: Any = layer.get_submodule(head.rstrip("."))
     number, _, rest = tail.partition(".")
     return f"{head}{found}{int(number) + experts.ep_group.rank() * experts.num_local_experts}.{rest}"
+
+
+def _bare(chunk: Any) -> Any:
+    """Return the engine's model within its wrappers."""
+    while isinstance(getattr(chunk, "module", None), nn.Module):
+        chunk = chunk.module
+    return chunk
 
 
 def _list(chunks: Sequence[nn.Module] | nn.Module) -> list[nn.Module]:

@@ -19,7 +19,7 @@ from torch import Tensor, distributed, nn
 
 from nemo_core.errors import ArchiveError, ConfigError, NemoError
 from nemo_llm.peft.adapter import LowRank, matrix_kind
-from nemo_llm.peft.apply import adapted, adapter_spec, apply_peft
+from nemo_llm.peft.apply import adapted, adapter_note, apply_peft
 from nemo_llm.peft.spec import LoRA, parse_spec
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = [
     "read_adapter",
     "save_adapter",
     "whole_folder",
+    "whole_path",
 ]
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter.json", "adapter.safetensors"
@@ -83,16 +84,16 @@ def save_adapter(
     """
     from safetensors.torch import save_file
 
-    spec = _spec_anywhere(chunks)
-    if spec is None:
+    known = adapter_note(chunks)
+    if known is None:
         raise ConfigError("the model has no adapter to save", hint="apply_peft(model, 'lora') first")
     weights = gather_adapter(chunks)
     if distributed.get_rank() == 0:
         note = {
             "format": _FORMAT,
             "version": _VERSION,
-            "peft": spec.to_dict(),
-            "base": None if base is None else str(base),
+            "peft": known.spec.to_dict(),
+            "base": known.base if base is None else whole_path(base),
             "architecture": None if config is None else config.to_dict(),
         }
         with whole_folder(Path(folder), overwrite=overwrite) as temporary:
@@ -111,10 +112,11 @@ def read_adapter(folder: str | Path) -> AdapterFolder:
     folder = Path(folder)
     path = folder / CONFIG_FILE
     if not path.is_file():
-        hint = "give the folder `adapter` that a training with peft writes"
-        if (folder / "adapter_config.json").is_file():
-            hint = "it is an adapter of the peft library: import_peft(folder, model) reads it"
-        raise ArchiveError(f"{folder} is no adapter: it has no {CONFIG_FILE}", hint=hint)
+        raise ArchiveError(
+            f"{folder} is no adapter: it has no {CONFIG_FILE}",
+            hint="give the folder `adapter` that a training with peft writes; "
+            "an adapter of the library peft is read by import_peft",
+        )
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         kind, version, settings = note["format"], note["version"], note["peft"]
@@ -171,18 +173,22 @@ def load_adapter(
             f"{folder} belongs to another model: {', '.join(different)} differ",
             hint=f"it was trained on {found.base}" if found.base else None,
         )
-    place_adapter(chunks, found.spec, found.weights, str(folder))
+    place_adapter(chunks, found.spec, found.weights, str(folder), found.base)
     return found.spec
 
 
 def place_adapter(
-    chunks: Sequence[nn.Module] | nn.Module, spec: LoRA, weights: Mapping[str, Tensor], where: str
+    chunks: Sequence[nn.Module] | nn.Module,
+    spec: LoRA,
+    weights: Mapping[str, Tensor],
+    where: str,
+    base: str | None = None,
 ) -> None:
     """Give a model an adapter with these whole weights, each process its part; see :func:`load_adapter`."""
-    has = _spec_anywhere(chunks)
-    if has is None:
-        apply_peft(chunks, spec)
-    elif has.to_dict() != spec.to_dict():
+    known = adapter_note(chunks)
+    if known is None:
+        apply_peft(chunks, spec, base=base)
+    elif known.spec.to_dict() != spec.to_dict():
         raise ConfigError(
             f"the model has another adapter than {where}", hint="merge(model) or take_off(model), and load it then"
         )
@@ -232,6 +238,11 @@ def gather_adapter(chunks: Sequence[nn.Module] | nn.Module) -> dict[str, Tensor]
     return {name: value for each in everywhere or () for name, value in each.items()}
 
 
+def whole_path(base: str | Path) -> str:
+    """Return what a note says of where a model is: the whole path, if there is something."""
+    return str(Path(base).resolve()) if Path(base).exists() else str(base)
+
+
 class whole_folder:  # noqa: N801 - reads as a verb
     """Write a folder beside its place, and put it there when the block ends; what was there is replaced then.
 
@@ -279,8 +290,3 @@ def _all(value: Any) -> list[Any]:
     everywhere: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(everywhere, value)
     return everywhere
-
-
-def _spec_anywhere(chunks: Sequence[nn.Module] | nn.Module) -> LoRA | None:
-    """Return the settings of the adapters that any process has: a pipeline stage may have none."""
-    return next((spec for spec in _all(adapter_spec(chunks)) if spec is not None), None)

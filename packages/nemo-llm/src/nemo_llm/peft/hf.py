@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from nemo_core.errors import ArchiveError, ConfigError, ExportError
-from nemo_llm.peft.apply import adapter_spec
+from nemo_llm.peft.apply import adapter_note
 from nemo_llm.peft.files import gather_adapter, place_adapter, read_weights, whole_folder
 from nemo_llm.peft.spec import PARTS, LoRA
 
@@ -71,7 +71,7 @@ def export_peft(
     Args:
         chunks: This process's parts of the model.
         folder: Where to.
-        base: Name or folder of the model at Hugging Face; kept as a note.
+        base: Name or folder of the model as transformers reads it; kept as a note.
         overwrite: Replace a folder that is there.
 
     Returns:
@@ -84,17 +84,15 @@ def export_peft(
     from safetensors.torch import save_file
 
     folder, config = Path(folder), _architecture(chunks)
-    specs: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(specs, adapter_spec(chunks))
-    spec: LoRA | None = next((each for each in specs if each is not None), None)
-    if spec is None:
+    known = adapter_note(chunks)
+    if known is None:
         raise ConfigError("the model has no adapter to export", hint="apply_peft(model, 'lora') first, or load_adapter")
     weights = gather_adapter(chunks)
     parts = _parts(config)
     problem: list[Any] = [None]
     if distributed.get_rank() == 0:
         try:
-            tensors, settings = _to_theirs(weights, spec, parts)
+            tensors, settings = _to_theirs(weights, known.spec, parts)
             settings = {**_SETTINGS, **settings, "base_model_name_or_path": None if base is None else str(base)}
             settings["fan_in_fan_out"] = config.family == "gpt2"
             with whole_folder(folder, overwrite=overwrite) as temporary:
