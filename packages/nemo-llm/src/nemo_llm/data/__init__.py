@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nemo_llm.data.preference import PreferenceData as PreferenceData
     from nemo_llm.data.pretraining import PretrainingData as PretrainingData
     from nemo_llm.data.sft import ChatData as ChatData
+    from nemo_llm.data.spans import SpanCorruption as SpanCorruption
+    from nemo_llm.data.spans import SpanCorruptionData as SpanCorruptionData
     from nemo_llm.data.text import TextData as TextData
     from nemo_llm.data.text import tiny_shakespeare as tiny_shakespeare
 
