@@ -59,9 +59,7 @@ def training(
         model.build(layout, dtype=number, options=settings.transformer(precision, layout.virtual_pipeline > 1))
         chunks = wrap(list(model.chunks), settings)
         optim = {"name": "adamw", "lr": 1e-2, "weight_decay": 0.1, **(optim or {})}
-        optimizer = build_optimizer(
-            optim, chunks, dtype=number, sharding=settings.sharding, clip=1.0, options=settings
-        )
+        optimizer = build_optimizer(optim, chunks, dtype=number, sharding=settings.sharding, clip=1.0, options=settings)
         connect_schedule(chunks, optimizer, settings)
         yield Training(layout, config, chunks, optimizer, model)
 
@@ -122,4 +120,6 @@ def whole(path: Path) -> dict[str, torch.Tensor]:
         if isinstance(each, TensorStorageMetadata)
     }
     load(state, storage_reader=SafeReader(path / "weights", metadata), no_dist=True)
-    return {key: each[:61] if "word_embeddings" in key or "output_layer" in key else each for key, each in state.items()}
+    return {
+        key: each[:61] if "word_embeddings" in key or "output_layer" in key else each for key, each in state.items()
+    }

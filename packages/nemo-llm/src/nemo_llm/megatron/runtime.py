@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator
 from datetime import timedelta
@@ -134,5 +135,15 @@ def stop_engine() -> None:
             # Each gloo group has three threads that poll; left behind, they would be thousands in a test process.
             with contextlib.suppress(ValueError, RuntimeError):
                 distributed.destroy_process_group(group)
+    _forget_meshes()
     cpu.deactivate()
     _quiet.close()
+
+
+def _forget_meshes() -> None:
+    """Empty torch's cache of how operators divide tensors: it has the process groups of this engine in it (FSDP2)."""
+    module = sys.modules.get("torch.distributed.tensor")
+    if module is not None:
+        from torch.distributed.tensor.debug import _clear_sharding_prop_cache
+
+        _clear_sharding_prop_cache()

@@ -13,16 +13,15 @@ from nemo_core.errors import ArchiveError
 from nemo_core.training.checkpoint_folder import MANIFEST, is_folder_checkpoint, put_in_place, remove, seal
 from nemo_llm.megatron.checkpoint.agreement import agree, all_or_none, gather
 from nemo_llm.megatron.checkpoint.manifest import FORMAT, TOKENIZER, WEIGHTS, Manifest, content_of
+from nemo_llm.megatron.checkpoint.model_state import describe
 from nemo_llm.megatron.checkpoint.optimizer_state import OptimizerState
 from nemo_llm.megatron.checkpoint.reading import open_folder, read_into
 from nemo_llm.megatron.checkpoint.writing import Copies, Shards, complete, plan
 from nemo_llm.megatron.layout import Layout
 from nemo_llm.megatron.wrapping import unwrap
+from nemo_llm.peft.apply import adapter_words
 
 __all__ = ["Saving", "begin_saving", "load_model_folder", "save_model_folder"]
-
-# Each layer under its own number: models whose layers differ are stored as those whose layers are alike.
-_METADATA = {"non_homogeneous_layers": True}
 
 
 def save_model_folder(
@@ -94,21 +93,24 @@ def load_model_folder(
     path = Path(path)
     manifest, metadata = open_folder(path, checksums=checksums)
     chunks = unwrap(chunks)
-    state = _model_state(chunks)
+    model = describe(chunks)
+    state: dict[str, Any] = dict(model.tensors)
     restored = None
     if optimizer is not None:
         if not manifest.optimizer:
             raise ArchiveError(
                 f"{path} holds a model without the state of an optimizer", hint="load it without, and begin a training"
             )
-        restored = OptimizerState(optimizer, state)
-        state = {**state, "optimizer": restored.sharded()}
+        restored = OptimizerState(optimizer, model)
+        state["optimizer"] = restored.sharded()
     config = getattr(chunks[0], "architecture", None) if chunks else None
     found = read_into(state, path, manifest, metadata, config=config, strict=strict)
     error = None
     try:
         for number, chunk in enumerate(chunks):
-            chunk.load_state_dict(found[f"model{number}"], strict=False)
+            part = f"model{number}"
+            weights = {name: each for name, each in found[part].items() if (part, name) not in model.in_place}
+            chunk.load_state_dict(weights, strict=False)
         if restored is not None:
             restored.restore(found["optimizer_plain"])
     except (RuntimeError, ValueError, KeyError) as failure:
@@ -181,10 +183,11 @@ def begin_saving(
         trainer: Writes ``trainer.ckpt`` into the folder; the first process calls it.
     """
     if layout is None:
-        from nemo_llm.models.engine_config import running_layout
+        from nemo_llm.models.engine_configs import running_layout
 
         layout = running_layout()
     temporary = path.with_name(f".{path.name}.saving")
+    extra = {**(extra or {}), **adapter_words(chunks)}
     content = content_of(config, layout, step=step, optimizer=optimizer is not None, extra=extra)
 
     def prepare() -> None:
@@ -193,18 +196,14 @@ def begin_saving(
         _save_tokenizer(tokenizer, temporary / TOKENIZER)
 
     agree(prepare)
-    state = _model_state(unwrap(chunks))
+    model = describe(unwrap(chunks))
+    state: dict[str, Any] = dict(model.tensors)
     if optimizer is not None:
-        stored = OptimizerState(optimizer, state)
+        stored = OptimizerState(optimizer, model)
         state["optimizer"] = stored.sharded()
         state["optimizer_plain"] = OptimizerState.merged(gather(stored.plain()))
     shards = plan(state, temporary / WEIGHTS, copies)
     return Saving(path, temporary, shards, content, trainer)
-
-
-def _model_state(chunks: Sequence[Any]) -> dict[str, Any]:
-    """Return what is stored of a model: its tensors, each with its place in the whole."""
-    return {f"model{number}": chunk.sharded_state_dict(metadata=dict(_METADATA)) for number, chunk in enumerate(chunks)}
 
 
 def _save_tokenizer(tokenizer: Any, folder: Path) -> None:

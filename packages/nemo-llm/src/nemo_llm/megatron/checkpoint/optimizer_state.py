@@ -8,19 +8,16 @@ belong to groups of weights are plain values.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from megatron.core.dist_checkpointing.dict_utils import nested_values
-from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
+from megatron.core.dist_checkpointing.mapping import ShardedTensor
 from torch import Tensor
 
 from nemo_core.errors import TrainingError
-from nemo_llm.megatron.checkpoint.blocks import blocks
+from nemo_llm.megatron.checkpoint.model_state import ModelState, local, parts_of, stretch_of
 
 __all__ = ["MAIN", "PREFIX", "OptimizerState"]
 
@@ -51,10 +48,10 @@ class OptimizerState:
 
     Args:
         optimizer: Megatron-core's, of any kind.
-        model: What is stored of the model: nested ``ShardedTensor``; they say which part of the whole a weight is.
+        model: What is stored of the model; it says which part of the whole a weight is.
     """
 
-    def __init__(self, optimizer: Any, model: Mapping[str, Any]) -> None:
+    def __init__(self, optimizer: Any, model: ModelState) -> None:
         self.parts = [
             each
             for each in getattr(optimizer, "chained_optimizers", [optimizer])
@@ -65,7 +62,7 @@ class OptimizerState:
                 "checkpoints of optimizers that Megatron-FSDP divides are not written yet",
                 hint="use strategy.sharding=optimizer or fsdp2",
             )
-        self._described = {id(_local(each.data)): each for each in nested_values(dict(model)) if hasattr(each, "data")}
+        self._described = model.described
         for part in self.parts:
             _allocate(part)
         self.entries = [(part, entry) for part in self.parts for entry in _entries(part)]
@@ -74,11 +71,13 @@ class OptimizerState:
         """Return the tensors; reading into them restores the state."""
         found: dict[str, list[ShardedTensor]] = {}
         for number, (_, entry) in enumerate(self.entries):
-            described = self._described.get(id(_local(entry.weight)))
+            described = self._described.get(id(entry.weight))
             if described is None:
                 raise TrainingError("the optimizer has a weight that the model does not store")
+            replica = None if entry.instance is None else (*described.replica_id[:-1], entry.instance)
             for name, tensor in entry.tensors.items():
-                parts = list(_parts(described, entry, tensor, f"{PREFIX}{name}."))
+                prefix = f"{PREFIX}{name}."
+                parts = list(parts_of(described, tensor, entry.start, entry.stop, prefix=prefix, replica=replica))
                 if parts:
                     found[f"{number}.{name}"] = parts
         return found
@@ -183,47 +182,14 @@ def _entries(part: Any) -> Iterator[_Entry]:
     else:
         pairs = [(weight, weight) for weight in _weights(part.optimizer)]
     for weight, main in pairs:
-        yield _entry(weight, 0, _local(weight).numel(), main, part.optimizer.state[main])
+        yield _entry(weight, *stretch_of(weight), main, part.optimizer.state[main])
 
 
 def _entry(weight: Tensor, start: int, stop: int, main: Tensor, state: Mapping[str, Any]) -> _Entry:
-    tensors = {name: _local(each) for name, each in state.items() if isinstance(each, Tensor) and name != "step"}
+    tensors = {name: local(each) for name, each in state.items() if isinstance(each, Tensor) and name != "step"}
     if main.dtype != weight.dtype:
-        tensors[MAIN] = _local(main)  # else the optimizer updates the weight itself, which the model stores
+        tensors[MAIN] = local(main)  # else the optimizer updates the weight itself, which the model stores
     return _Entry(weight, start, stop, {name: each.detach() for name, each in tensors.items()})
-
-
-def _parts(described: Any, entry: _Entry, tensor: Tensor, prefix: str) -> Iterator[ShardedTensor]:
-    """Yield a tensor of state as parts of the global tensor that has the shape of the weight."""
-    if isinstance(described, ShardedTensorFactory):
-        # How the weight is taken apart is asked of a tensor without content: views know where they begin.
-        whole = torch.empty(_local(entry.weight).shape, dtype=tensor.dtype, device="meta")
-        pieces = list(nested_values(dataclasses.replace(described, data=whole).build()))
-        for piece in pieces:
-            if not isinstance(piece, ShardedTensor) or piece.data is None or not piece.data.is_contiguous():
-                raise TrainingError(f"the optimizer's state of {described.key} cannot be divided as the weight is")
-        placed = [(piece, piece.data.storage_offset()) for piece in pieces]
-    else:
-        placed = [(described, 0)]
-    for piece, offset in placed:
-        shape = tuple(piece.local_shape)
-        start, stop = max(entry.start, offset), min(entry.stop, offset + math.prod(shape))
-        axes, origin = piece.prepend_axis_num, tuple(piece.global_offset)
-        replica = piece.replica_id if entry.instance is None else (*piece.replica_id[:-1], entry.instance)
-        for element, offsets, sizes in blocks(shape, start - offset, stop - offset):
-            first = element + offset - entry.start
-            block = (1,) * axes + sizes
-            yield ShardedTensor(
-                key=prefix + piece.key,
-                data=tensor.view(-1)[first : first + math.prod(sizes)].view(block),
-                dtype=tensor.dtype,
-                local_shape=block,
-                global_shape=tuple(piece.global_shape),
-                global_offset=tuple(a + b for a, b in zip(origin, (0,) * axes + tuple(offsets), strict=True)),
-                axis_fragmentations=None,
-                replica_id=replica,
-                allow_shape_mismatch=piece.allow_shape_mismatch,
-            )
 
 
 def _same_group(group: Mapping[str, Any], stored: list[dict[str, Any]]) -> Mapping[str, Any]:
@@ -248,7 +214,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_plain(each) for each in value)
     return value is None or isinstance(value, (bool, int, float, str, Tensor))
-
-
-def _local(tensor: Any) -> Any:
-    return getattr(tensor, "_local_tensor", tensor)
