@@ -49,7 +49,7 @@ def run(two_ranks: Any, four_ranks: Any) -> Any:
     return call
 
 
-def reshard(run: Any, folder: Path, source: Any, target: Any, kind: str = "dense", **options: Any) -> Any:
+def reshard(run: Any, folder: Path, source: Any, target: Any, kind: Any = "dense", **options: Any) -> Any:
     count, layout, more = source
     losses = run(count, work.train_and_save, folder / "a", layout, kind, **more, **options)
     count, layout, more = target
@@ -99,6 +99,14 @@ def test_a_training_in_full_precision_goes_on_in_half(run: Any, tmp_path: Path) 
         else:
             assert torch.equal(each, here[f"optimizer.state.fp32_param.{key}"])
             assert torch.equal(each.bfloat16(), here[key])
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_other_kinds_of_models(run: Any, tmp_path: Path, kind: str) -> None:
+    losses, again = reshard(run, tmp_path, LAYOUTS["TP2"], LAYOUTS["DP2"], kind)
+    assert_same_tensors(tmp_path / "a", tmp_path / "b")
+    assert again == pytest.approx(losses, rel=1e-4)
+    assert type(read_manifest(tmp_path / "a").config).__name__ == {"bert": "BertConfig", "t5": "T5Config"}[kind]
 
 
 def test_momentum(run: Any, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from nemo_core.errors import ArchiveError, NemoError
 from nemo_core.training.checkpoint_folder import MANIFEST
 from nemo_core.training.checkpoint_folder import read_manifest as read_any
 from nemo_llm.megatron.layout import Layout
+from nemo_llm.models.chunks import KINDS, config_class
 
 __all__ = ["FORMAT", "TOKENIZER", "WEIGHTS", "Manifest", "content_of", "read_manifest"]
 
@@ -19,7 +19,11 @@ FORMAT = "nemo-llm"
 VERSION = 1
 WEIGHTS = "weights"
 TOKENIZER = "tokenizer"
-KINDS = {"ModelConfig": "nemo_llm.models.config"}
+KINDS = {
+    "ModelConfig": "nemo_llm.models.config",
+    "BertConfig": "nemo_llm.models.bert",
+    "T5Config": "nemo_llm.models.t5",
+}
 """Name of a configuration's class -> its module; it has ``to_dict`` and ``from_dict``."""
 
 
@@ -66,7 +70,7 @@ def content_of(
 
 def _kind(config: Any) -> str:
     name = type(config).__name__
-    if KINDS.get(name) != type(config).__module__:
+    if name not in KINDS or type(config) is not config_class(name):
         raise ArchiveError(f"{name} is no architecture that a manifest can name")
     return name
 
@@ -119,4 +123,4 @@ def _config(kind: Any, values: Any) -> Any:
         raise ArchiveError(f"there is no kind of model {kind!r}")
     if not isinstance(values, Mapping):
         raise ArchiveError("there is no architecture")
-    return getattr(importlib.import_module(KINDS[kind]), kind).from_dict(values)
+    return config_class(kind).from_dict(values)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import pickle
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from megatron.core.dist_checkpointing.strategies.torch import (
 from torch.distributed.checkpoint import Metadata, TensorStorageMetadata, load
 from torch.distributed.checkpoint.api import CheckpointException
 
-from nemo_core.errors import ArchiveError, NemoError
+from nemo_core.errors import ArchiveError, NemoError, UnsafeArchiveError
 from nemo_core.training.checkpoint_folder import find_damage
 from nemo_llm.megatron.checkpoint.agreement import agree, all_or_none, gather
 from nemo_llm.megatron.checkpoint.manifest import WEIGHTS, Manifest, read_manifest
@@ -123,12 +125,23 @@ def read_into(
         )
     except CheckpointException as failure:  # raised in all processes, with what each met
         causes = [each[0] if isinstance(each, tuple) else each for each in failure.failures.values()]
-        nemo = next((each for each in causes if isinstance(each, NemoError)), None)
-        error = nemo or ArchiveError(f"{path} cannot be read: {causes[0] if causes else failure}")
+        error = _explained(path, causes[0] if causes else failure)
     except (RuntimeError, ValueError, KeyError, OSError) as failure:
         error = ArchiveError(f"{path} cannot be read: {type(failure).__name__}: {failure}")
     all_or_none(error)
     return found
+
+
+def _explained(path: Path, cause: BaseException) -> NemoError:
+    if isinstance(cause, NemoError):
+        return cause
+    reason = str(cause).strip().splitlines() or [type(cause).__name__]
+    forbidden = re.search(r"GLOBAL (\S+)", str(cause)) if isinstance(cause, pickle.UnpicklingError) else None
+    if forbidden:  # torch's restricted unpickler, at a tensor that is none
+        return UnsafeArchiveError(
+            f"{path} would run {forbidden[1]} when it is read", hint="do not trust where it comes from"
+        )
+    return ArchiveError(f"{path} cannot be read: {type(cause).__name__}: {reason[0]}")
 
 
 def _wanted(state: Mapping[str, Any]) -> list[ShardedTensor]:
