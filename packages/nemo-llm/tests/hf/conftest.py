@@ -73,9 +73,7 @@ def hf_model(transformers: Any) -> Callable[..., Any]:
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-                if "inv_freq" in name or not tensor.is_floating_point():
-                    continue
+            for name, tensor in model.state_dict().items():
                 noise = torch.randn(tensor.shape, generator=generator)
                 if "norm" in name or ".ln_" in name:
                     tensor.add_(0.2 * noise)
