@@ -5,10 +5,10 @@ Megatron-LM's ``tools/preprocess_data.py`` is no part of the package megatron-co
 is fed one line at a time in chunks of 32, and which parses the line and calls the Hugging Face tokenizer on the text;
 the parent hands each document to megatron-core's ``IndexedDatasetBuilder``. A second row calls the library
 ``tokenizers`` itself in its place, which that tool does not do. The tokenizer is the same on all sides, a byte-level
-BPE of 16,000 tokens cut as GPT-2 does, and what they write is compared byte for byte. Seconds do not count starting Python and importing,
-which for the peer is longer (torch, transformers).
+BPE of 16,000 tokens that cuts texts as GPT-2 does, and what they write is compared byte for byte. Seconds do not count
+starting Python and importing, which for the peer is longer (torch, transformers).
 
-The corpus is 24 MB of documents of 100 to 8,000 characters: cuts of the texts in ``shared/data/text`` beside the
+The corpus is 16 MB of documents of 100 to 8,000 characters: cuts of the texts in ``shared/data/text`` beside the
 repository, if they are there, else of words drawn by Zipf's law.
 """
 
@@ -26,7 +26,7 @@ from typing import Any
 
 from nemo_core.testing.bench import in_turn, versions
 
-WORKERS, MEGABYTES, TARGET = 2, 24, 2.0
+WORKERS, MEGABYTES, ROUNDS, TARGET = 2, 16, 3, 2.0
 SIDES = Path(__file__).parent / "sides"
 TEXTS = Path(__file__).parents[3].parent / "shared" / "data" / "text"
 
@@ -42,7 +42,7 @@ def run() -> dict[str, Any]:
                 "transformers": _side("preprocess_data.py", lines, folder / "peer", tokenizer, "transformers"),
                 "tokenizers": _side("preprocess_data.py", lines, folder / "bare", tokenizer, "tokenizers"),
             },
-            rounds=5,
+            rounds=ROUNDS,
         )
         for side in ("peer", "bare"):
             for suffix in (".bin", ".idx"):
