@@ -48,9 +48,7 @@ __all__ = ["build", "train"]
 logger = logging.getLogger(__name__)
 
 
-def train(
-    config: DictConfig | Mapping[str, Any], *, overrides: Sequence[str] = (), checked: bool = False
-) -> RunResult:
+def train(config: DictConfig | Mapping[str, Any], *, overrides: Sequence[str] = (), checked: bool = False) -> RunResult:
     """Train what a configuration describes: build model and data, fit, test, and write the archive.
 
     Where ``trainer.devices`` asks for several processes and no launcher (torchrun, Slurm) has started them, they are

@@ -379,11 +379,15 @@ def _without_compiler() -> Iterator[None]:
         yield
         return
     before = torch.compile
-    torch.compile = lambda model=None, **_: model if model is not None else (lambda function: function)
+    torch.compile = _as_it_is  # type: ignore[assignment]
     try:
         yield
     finally:
         torch.compile = before
+
+
+def _as_it_is(function: Any = None, **_: Any) -> Any:
+    return (lambda other: other) if function is None else function
 
 
 def activate(*, without: tuple[str, ...] = ()) -> None:

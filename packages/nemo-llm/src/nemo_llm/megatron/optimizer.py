@@ -38,7 +38,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         super().__init__([torch.nn.Parameter(torch.zeros(()))], {})
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:
         """The engine's own groups: a rate set here is the rate that is used."""
         groups: list[dict[str, Any]] = self.inner.param_groups
         return groups or self._empty
@@ -48,7 +48,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._empty = [{"params": [], "lr": 0.0}]  # of a stage that has nothing to train
 
     @property
-    def state(self) -> Any:  # type: ignore[override]
+    def state(self) -> Any:
         """Nothing: checkpoints take the state from the engine."""
         return {}
 
@@ -85,7 +85,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         return scaled
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         """Run the closure (forward and backward), clip the gradients and update the weights."""
         result = closure() if closure is not None else None
         norm = self.prepare()

@@ -14,7 +14,7 @@ from nemo_core.plugins.nearest import did_you_mean
 
 __all__ = ["Options", "dtype_of", "precision_options"]
 
-_RECOMPUTE = {
+_RECOMPUTE: dict[str, dict[str, Any]] = {
     "full": {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1},
     "selective": {"recompute_granularity": "selective"},
 }

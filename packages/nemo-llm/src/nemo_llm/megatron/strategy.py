@@ -251,7 +251,7 @@ class MegatronStrategy(DDPStrategy):
             _refuse_what_the_engine_does(trainer)
         model.to(self.root_device)
         if not self.chunks or (fitting and not hasattr(self.chunks[0], "ddp_config")):
-            self.chunks = wrap(model.chunks, self.options, training=fitting)
+            self.chunks = wrap(list(model.chunks), self.options, training=fitting)
         if fitting:
             self.setup_optimizers(trainer)
             optimizer: Any = self.optimizers[0]

@@ -68,7 +68,7 @@ class LanguageModel(EngineModel):
         """Return the logits (B, T, V) of the token after each; for a model that is whole in this process."""
         if not len(self.chunks):
             raise TrainingError("the model has no weights yet", hint="with nemo_llm.megatron.engine(): model.build()")
-        if len(self.chunks) > 1 or not (self.chunks[0].pre_process and self.chunks[0].post_process):  # type: ignore[truthy-function]
+        if len(self.chunks) > 1 or not (self.chunks[0].pre_process and self.chunks[0].post_process):
             raise TrainingError("the model is divided among pipeline stages", hint="use nemo_llm.generation")
         logits: Tensor = self.chunks[0](tokens, position_ids, segment_ids)
         return logits[..., : self.config.vocab_size]

@@ -62,7 +62,7 @@ class Throughput(Callback):
         self._seconds += time.perf_counter() - self._mark
         rows, length = batch["tokens"].shape
         self._tokens += rows * length
-        every = max(1, trainer.log_every_n_steps)
+        every = max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if trainer.global_step % every:
             return
         replicas = trainer.strategy.distributed_sampler_kwargs["num_replicas"]  # type: ignore[attr-defined]
