@@ -309,7 +309,7 @@ def _experts(draw: Any, family: str, layers: int, ffn: int) -> dict[str, Any]:
     return {"experts": Experts(**values), "latent": latent}
 
 
-@pytest.mark.parametrize("family", sorted(each.family for each in ARCHITECTURES.values()))
+@pytest.mark.parametrize("family", [each.family for each in ARCHITECTURES.values() if each.kind == "ModelConfig"])
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_model_of_a_family_comes_back_as_it_was(family: str, data: st.DataObject) -> None:

@@ -5,10 +5,11 @@ Defaults are those of the library's configuration classes, since files leave out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nemo_llm.hf import encoders
 from nemo_llm.hf.experts import FirstDense, Groups, SharedExperts, SparseLayers
 from nemo_llm.hf.keys import Activation, ConfigFile, Demand, Dropout, FeedForward, Fixed, Found, Key, Translator
 from nemo_llm.hf.rope import RopeKeys
@@ -25,11 +26,14 @@ class Architecture:
     """An architecture of ``transformers``.
 
     Attributes:
-        name: Its class for causal language modelling.
+        name: Its class for language modelling.
         model_type: As the file says it.
         family: As our :class:`~nemo_llm.models.config.ModelConfig` says it.
         parts: What its file says; later parts may build on what earlier ones found.
         prefix: Of the names of its weights, which files of the bare model leave out.
+        heads: Starts of the other names.
+        kind: Class of our configuration.
+        when: Whether it is that of a model of its family.
     """
 
     name: str
@@ -37,6 +41,9 @@ class Architecture:
     family: str
     parts: tuple[Translator, ...]
     prefix: str = "model."
+    heads: tuple[str, ...] = ("lm_head.",)
+    kind: str = "ModelConfig"
+    when: Callable[[Any], bool] = lambda config: True
 
 
 class _HeadSize(Translator):
@@ -381,6 +388,20 @@ _ALL = (
     Architecture("Phi3ForCausalLM", "phi3", "phi3", _PHI3),
     Architecture("DeepseekV2ForCausalLM", "deepseek_v2", "deepseek_v2", _DEEPSEEK_V2),
     Architecture("DeepseekV3ForCausalLM", "deepseek_v3", "deepseek_v3", _DEEPSEEK_V3),
+    *(
+        Architecture(
+            name,
+            "bert",
+            "bert",
+            (*encoders.BERT, Fixed({"next_sentence": kept})),
+            "bert.",
+            ("cls.",),
+            "BertConfig",
+            lambda config, kept=kept: config.next_sentence == kept,  # type: ignore[misc]
+        )
+        for name, kept in (("BertForMaskedLM", False), ("BertForPreTraining", True))
+    ),
+    Architecture("T5ForConditionalGeneration", "t5", "t5", encoders.T5, "", (), "T5Config"),
 )
 
 #: By the name that ``architectures`` in a ``config.json`` has.

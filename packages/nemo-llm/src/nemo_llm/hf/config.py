@@ -15,6 +15,7 @@ from nemo_core.plugins.nearest import did_you_mean
 from nemo_llm.hf.architectures import ARCHITECTURES, Architecture
 from nemo_llm.hf.keys import ConfigFile
 from nemo_llm.hf.rope import used_by
+from nemo_llm.models.chunks import config_class
 from nemo_llm.models.config import Experts, LatentAttention, ModelConfig, Rope
 
 __all__ = ["architecture_of", "config_from_hf", "config_to_hf", "read_config_json", "read_hf_config"]
@@ -36,7 +37,7 @@ summary_proj_to_labels summary_type summary_use_proj classifier_dropout max_wind
 _TRAINING_ONLY = ("dropout", "experts.aux_loss", "experts.z_loss")
 
 
-def read_hf_config(folder: str | Path) -> ModelConfig:
+def read_hf_config(folder: str | Path) -> Any:
     """Return the architecture of a model folder of ``transformers``.
 
     Raises:
@@ -91,7 +92,7 @@ def architecture_of(values: Mapping[str, Any], where: str = "config.json") -> Ar
     )
 
 
-def config_from_hf(values: Mapping[str, Any], where: str = "config.json") -> ModelConfig:
+def config_from_hf(values: Mapping[str, Any], where: str = "config.json") -> Any:
     """Translate a ``config.json``.
 
     Args:
@@ -123,12 +124,12 @@ def config_from_hf(values: Mapping[str, Any], where: str = "config.json") -> Mod
     if unknown:
         _log.warning("%s: keys that nothing uses: %s", where, ", ".join(unknown))
     try:
-        return canonical(_build(found))
+        return canonical(_build(found, architecture.kind))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
 
 
-def config_to_hf(config: ModelConfig) -> dict[str, Any]:
+def config_to_hf(config: Any) -> dict[str, Any]:
     """Translate a configuration into the keys of a ``config.json``, in the spellings of ``transformers`` 4 and 5.
 
     Raises:
@@ -143,7 +144,8 @@ def config_to_hf(config: ModelConfig) -> dict[str, Any]:
         nemo_core.errors.ConfigError: Qwen2ForCausalLM cannot say what this model is: qkv_bias is False (it has True)
           choose another family for it, or leave that out
     """
-    architecture = next((each for each in ARCHITECTURES.values() if each.family == config.family), None)
+    ours = (each for each in ARCHITECTURES.values() if each.family == config.family and each.when(config))
+    architecture = next(ours, None)
     if architecture is None:
         families = sorted(each.family for each in ARCHITECTURES.values())
         raise ConfigError(
@@ -169,8 +171,10 @@ def config_to_hf(config: ModelConfig) -> dict[str, Any]:
     return out
 
 
-def canonical(config: ModelConfig) -> ModelConfig:
+def canonical(config: Any) -> Any:
     """Return the same model, said in one of the ways there are to say it: what follows from the rest is left out."""
+    if not isinstance(config, ModelConfig):
+        return config.canonical()
     usual = config.hidden_size // config.num_heads if config.hidden_size % config.num_heads == 0 else None
     windows = config.window is not None
     return dataclasses.replace(
@@ -203,14 +207,16 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _meaning(config: ModelConfig) -> dict[str, Any]:
+def _meaning(config: Any) -> dict[str, Any]:
     """Return all values by name, and of windows which layer has which, however that is said."""
     values = flatten(config)
+    if not isinstance(config, ModelConfig):
+        return values
     windows = tuple(config.window_of(layer) for layer in range(config.num_layers))
     return {**values, "window": windows, "global_every": None, "window_layers": None}
 
 
-def flatten(config: ModelConfig) -> dict[str, Any]:
+def flatten(config: Any) -> dict[str, Any]:
     """Return all values by name, those inside parts as ``experts.count``."""
     found: dict[str, Any] = {}
     for each in dataclasses.fields(config):
@@ -222,7 +228,9 @@ def flatten(config: ModelConfig) -> dict[str, Any]:
     return found
 
 
-def _build(found: Mapping[str, Any]) -> ModelConfig:
+def _build(found: Mapping[str, Any], kind: str) -> Any:
+    if kind != "ModelConfig":
+        return config_class(kind)(**found)
     parts: dict[str, dict[str, Any]] = {}
     values: dict[str, Any] = {}
     for name, value in found.items():

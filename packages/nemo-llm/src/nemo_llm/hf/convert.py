@@ -70,7 +70,7 @@ def import_hf(
         ArchiveError: Weights are missing, unexpected, of other shapes, damaged or cut short.
     """
     from nemo_llm.megatron.checkpoint import save_model_folder
-    from nemo_llm.models import build_chunks
+    from nemo_llm.models.chunks import chunks_of
 
     output = refuse_overwrite(output, overwrite)
     config, stored = check_hf(source)
@@ -79,7 +79,7 @@ def import_hf(
     extra = {"hf": _settings(Path(source))}
     with _engine(), tempfile.TemporaryDirectory() as companions:
         copy_companions(source, companions)
-        chunks: list[Any] = list(build_chunks(config, dtype=dtype, seed=None))
+        chunks: list[Any] = chunks_of(config, dtype=dtype, seed=None)
         with progress("Reading weights", _count(config), unit="weights") as advance:
             load_hf(source, chunks, config, progress=advance)
         tokenizer = Path(companions) if tokenized else None
@@ -112,7 +112,7 @@ def export_hf(
         ArchiveError: It is damaged.
     """
     from nemo_llm.megatron.checkpoint import read_manifest
-    from nemo_llm.models import build_chunks
+    from nemo_llm.models.chunks import chunks_of
     from nemo_llm.models.sources import find_folder, load_source
     from nemo_llm.peft.files import CONFIG_FILE
 
@@ -127,7 +127,7 @@ def export_hf(
     settings: Mapping[str, Any] = (manifest.extra or {}).get("hf") or {}
     tokens = settings.get("tokens") or _tokens(manifest.tokenizer)
     with _engine():
-        chunks: list[Any] = list(build_chunks(config, dtype=stored_dtype(folder), seed=None))
+        chunks: list[Any] = chunks_of(config, dtype=stored_dtype(folder), seed=None)
         load_source(folder, chunks, config)
         with progress("Writing weights", _count(config), unit="weights") as advance:
             save_hf(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_core.errors import ConfigError
 from nemo_core.plugins.nearest import did_you_mean
+from nemo_llm.hf import encoders
 from nemo_llm.hf.rules import Rule, Weight, expand
 
 if TYPE_CHECKING:
     from nemo_llm.models.config import ModelConfig
 
-__all__ = ["FAMILIES", "IGNORED", "weights"]
+__all__ = ["FAMILIES", "IGNORED", "repeated", "weights"]
 
 _LAYER = "decoder.layers.{layer}."
 _THEIRS = "model.layers.{layer}."
@@ -221,13 +222,22 @@ FAMILIES: Mapping[str, tuple[Rule, ...]] = {
     "phi3": _decoder(*_NORMS, *_FUSED_ATTENTION, *_FUSED_MLP),
     "deepseek_v2": _DEEPSEEK,
     "deepseek_v3": _DEEPSEEK,
+    "bert": encoders.BERT_RULES,
+    "t5": encoders.T5_RULES,
 }
 
-#: Tensors that files may have and no model needs: causal masks of GPT-2, angles of rotary embeddings.
-IGNORED = (r"(.*\.)?h\.\d+\.attn\.(masked_)?bias", r".*rotary_emb\.inv_freq")
+#: Tensors that files may have and no model needs: causal masks of GPT-2, angles of rotary embeddings, positions and, in
+#: a model for masked tokens only, the pooler of BERT, relative positions of another text in T5.
+IGNORED = (
+    r"(.*\.)?h\.\d+\.attn\.(masked_)?bias",
+    r".*rotary_emb\.inv_freq",
+    r"bert\.embeddings\.position_ids",
+    r"(bert\.pooler\.dense|cls\.seq_relationship)\.(weight|bias)",
+    r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
+)
 
 
-def weights(config: ModelConfig) -> dict[str, Weight]:
+def weights(config: Any) -> dict[str, Weight]:
     """Return all weights of a model by the engine's name, as the undivided model has them.
 
     Raises:
@@ -248,12 +258,22 @@ def weights(config: ModelConfig) -> dict[str, Weight]:
             f"family {config.family!r} has no names of weights in transformers",
             hint=did_you_mean(config.family, known) or f"these have: {', '.join(known)}",
         )
+    if config.family in ("bert", "t5"):
+        return expand(rules, config, encoders.sizes_of(config))
     experts = config.experts
 
     def dense(layer: int) -> bool:
         return experts is None or layer in experts.dense_layers
 
     return expand(rules, config, _sizes(config), dense=dense)
+
+
+def repeated(config: Any, table: Mapping[str, Weight]) -> dict[str, str]:
+    """Return the tensors that a file may have again under another name, and under which."""
+    embedding = table["embedding.word_embeddings.weight"].pieces[0].tensor
+    if config.family in ("bert", "t5"):
+        return encoders.repeated(config, embedding)
+    return {"lm_head.weight": embedding} if config.tied_embeddings else {}
 
 
 def _sizes(config: ModelConfig) -> dict[str, int]:

@@ -53,15 +53,16 @@ class WeightFiles:
     Args:
         folder: With ``model.safetensors``, or several files and ``model.safetensors.index.json``; or a file itself.
         prefix: Of names, which files of the bare model leave out.
+        heads: Starts of the names that have none.
 
     Raises:
         ArchiveError: There are none, one is missing, damaged or cut short, or the index says what is not so.
         UnsafeArchiveError: There is only a pickle.
     """
 
-    def __init__(self, folder: str | Path, prefix: str = "model.") -> None:
+    def __init__(self, folder: str | Path, prefix: str = "model.", heads: tuple[str, ...] = ("lm_head.",)) -> None:
         self.folder = Path(folder)
-        self.prefix = prefix
+        self.prefix, self.heads = prefix, heads
         self._maps: dict[Path, mmap.mmap] = {}
         self._places: dict[str, _Place] = {}
         for path, names in self._files().items():
@@ -237,9 +238,12 @@ class WeightFiles:
     def _rename(self) -> None:
         """Give tensors the names that the rules know: those of whole models, with an expert to a tensor."""
         for name, place in list(self._places.items()):
-            if not name.startswith((self.prefix, "lm_head.")):
+            whole = name if name.startswith((self.prefix, *self.heads)) else self.prefix + name
+            whole = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", whole)  # the first files of BERT
+            whole = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", whole)
+            if whole != name:
                 del self._places[name]
-                self._places[self.prefix + name] = place
+                self._places[whole] = place
         for name, place in list(self._places.items()):
             for whole, one in _unstacked(name, place):
                 self._places.pop(name, None)

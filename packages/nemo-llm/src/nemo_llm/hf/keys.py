@@ -15,7 +15,18 @@ from nemo_core.errors import ConfigError
 if TYPE_CHECKING:
     from nemo_llm.models.config import ModelConfig
 
-__all__ = ["Activation", "ConfigFile", "Demand", "Dropout", "FeedForward", "Fixed", "Key", "Translator", "ours"]
+__all__ = [
+    "Activation",
+    "ConfigFile",
+    "Demand",
+    "Dropout",
+    "FeedForward",
+    "Fixed",
+    "Key",
+    "Translator",
+    "activation_named",
+    "ours",
+]
 
 REQUIRED: Any = object()
 Found = dict[str, Any]
@@ -205,6 +216,20 @@ _ACTIVATIONS = {
 }
 
 
+def activation_named(file: ConfigFile, key: str, name: str, legacy: Mapping[str, str] | None = None) -> str:
+    """Return what we call an activation.
+
+    Raises:
+        ConfigError: It is none of ours.
+    """
+    known = {**_ACTIVATIONS, **(legacy or {})}
+    if name not in known:
+        raise file.error(
+            key, f"is {name!r}, an activation that nemo-llm does not have", f"it has {', '.join(sorted(known))}"
+        )
+    return known[name]
+
+
 @dataclass(frozen=True)
 class Activation(Translator):
     """The activation of the feed-forward part.
@@ -223,13 +248,8 @@ class Activation(Translator):
 
     def read(self, file: ConfigFile, found: Found) -> None:  # noqa: D102
         value = file.take(*self.theirs, kind="str", default=self.default)
-        known = {**_ACTIVATIONS, **(self.legacy or {})}
-        if value not in known:
-            name = next(name for name in self.theirs if file.values.get(name) is not None)
-            raise file.error(
-                name, f"is {value!r}, an activation that nemo-llm does not have", f"it has {', '.join(sorted(known))}"
-            )
-        found["activation"] = known[value]
+        name = next((name for name in self.theirs if file.values.get(name) is not None), self.theirs[0])
+        found["activation"] = activation_named(file, name, value, self.legacy)
 
     def write(self, config: ModelConfig, out: Found) -> None:  # noqa: D102
         for name in self.theirs:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nemo_llm.hf.config import architecture_of, config_from_hf, read_config_json
-from nemo_llm.hf.families import weights
+from nemo_llm.hf.families import repeated, weights
 from nemo_llm.hf.files import WeightFiles
 from nemo_llm.hf.rules import Weight
 from nemo_llm.hf.shares import fill, shares
@@ -75,9 +75,6 @@ def _checked(
     architecture = architecture_of(values, where)
     config = config_from_hf(values, where) if config is None else config
     table = weights(config)
-    tied = {}
-    if config.tied_embeddings:
-        tied["lm_head.weight"] = table["embedding.word_embeddings.weight"].pieces[0].tensor
-    with WeightFiles(folder, architecture.prefix) as files:
-        files.check(table.values(), tied=tied, layers=config.num_layers)
+    with WeightFiles(folder, architecture.prefix, architecture.heads) as files:
+        files.check(table.values(), tied=repeated(config, table), layers=config.num_layers)
         yield config, table, files

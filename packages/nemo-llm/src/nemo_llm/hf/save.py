@@ -92,7 +92,9 @@ def save_hf(
     holders = _holders(world, mine, table)
     types = {name: dtype or holders[(name, 0)].dtype for name in table}
     # Without these, each architecture has numbers of its own, which need not be tokens of this vocabulary.
-    values |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, **(extra or {})}
+    unsaid: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    said = {key: value for key, value in (extra or {}).items() if value is not None}
+    values = {**unsaid, **values, **said}
     values |= {"dtype": _name(types), "torch_dtype": _name(types)}
     temporary: Path | None = None
     writer: WeightWriter | None = None

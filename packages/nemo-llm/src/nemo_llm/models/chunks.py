@@ -11,14 +11,23 @@ import torch
 from nemo_core.errors import ConfigError
 from nemo_llm.megatron.layout import Layout
 
-__all__ = ["BUILDERS", "build_parts", "chunks_of"]
+__all__ = ["KINDS", "build_parts", "chunks_of", "config_class"]
 
-#: Class of a configuration -> the module whose ``build_chunks`` builds what it describes.
-BUILDERS = {
-    "ModelConfig": "nemo_llm.models.gpt",
-    "BertConfig": "nemo_llm.models.bert_network",
-    "T5Config": "nemo_llm.models.t5_network",
+#: Class of a configuration -> its module, and the module whose ``build_chunks`` builds what it describes.
+KINDS = {
+    "ModelConfig": ("nemo_llm.models.config", "nemo_llm.models.gpt"),
+    "BertConfig": ("nemo_llm.models.bert", "nemo_llm.models.bert_network"),
+    "T5Config": ("nemo_llm.models.t5", "nemo_llm.models.t5_network"),
 }
+
+
+def config_class(kind: str) -> Any:
+    """Return the class of a configuration; it has ``to_dict`` and ``from_dict``.
+
+    >>> config_class("BertConfig")().family
+    'bert'
+    """
+    return getattr(importlib.import_module(KINDS[kind][0]), kind)
 
 
 def chunks_of(
@@ -32,7 +41,7 @@ def chunks_of(
         dtype: Of the weights.
         options: Of the kind's ``build_chunks``: ``seed``, fields of the engine's configuration.
     """
-    module = importlib.import_module(BUILDERS[type(config).__name__])
+    module = importlib.import_module(KINDS[type(config).__name__][1])
     return list(module.build_chunks(config, layout, dtype, **options))
 
 

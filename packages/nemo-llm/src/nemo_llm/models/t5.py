@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -123,6 +124,16 @@ class T5Config(ConfigValues):
         if layout.context > 1:
             found.append(f"context {layout.context} divides sequences without relative positions only: set it to 1")
         return found
+
+    def canonical(self) -> T5Config:
+        """Return the same architecture without what follows from the rest."""
+        whole = self.hidden_size % self.num_heads == 0
+        usual = self.hidden_size // self.num_heads if whole else None
+        return dataclasses.replace(
+            self,
+            head_dim=None if self.head_dim == usual else self.head_dim,
+            num_decoder_layers=None if self.num_decoder_layers == self.num_layers else self.num_decoder_layers,
+        )
 
     @property
     def num_parameters(self) -> int:

@@ -41,6 +41,10 @@ class ConfigValues:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint="give a whole number from 1 on")
 
+    def canonical(self: Kind) -> Kind:
+        """Return the same architecture without what follows from the rest."""
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; what has its default is left out, but for the sizes."""
         values = {each.name: (getattr(self, each.name), each.default) for each in dataclasses.fields(self)}  # type: ignore[arg-type]

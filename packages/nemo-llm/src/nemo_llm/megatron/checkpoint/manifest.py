@@ -19,12 +19,6 @@ FORMAT = "nemo-llm"
 VERSION = 1
 WEIGHTS = "weights"
 TOKENIZER = "tokenizer"
-KINDS = {
-    "ModelConfig": "nemo_llm.models.config",
-    "BertConfig": "nemo_llm.models.bert",
-    "T5Config": "nemo_llm.models.t5",
-}
-"""Name of a configuration's class -> its module; it has ``to_dict`` and ``from_dict``."""
 
 
 @dataclass(frozen=True)
