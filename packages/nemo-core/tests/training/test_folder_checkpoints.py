@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -25,6 +26,7 @@ from nemo_core.training.checkpoint_folder import (
     seal,
     sweep,
 )
+from nemo_core.training.checkpoint_io import check_checkpoint, newest_valid
 
 
 @pytest.fixture
@@ -213,3 +215,36 @@ def test_leftovers_are_swept(tmp_path):
     (tmp_path / "last.ckpt").mkdir()
     sweep(tmp_path)
     assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_whenever_it_ends_a_whole_one_is_found(tmp_path, monkeypatch, moment):
+    """Each rename is the last thing that a killed process does."""
+    replace, done = os.replace, []
+
+    def rename(*paths):
+        if len(done) == moment:
+            raise KeyboardInterrupt  # no code of ours catches it, as none runs after SIGKILL
+        done.append(paths)
+        replace(*paths)
+
+    def save(step: int) -> None:
+        new = tmp_path / ".last.ckpt.saving"
+        remove(new)
+        new.mkdir()
+        torch.save({"global_step": step}, new / TRAINER)
+        seal(new, {})
+        put_in_place(new, tmp_path / "last.ckpt")
+
+    for step in range(3):
+        save(step)
+    monkeypatch.setattr(os, "replace", rename)
+    with contextlib.suppress(KeyboardInterrupt):
+        save(3)
+    monkeypatch.undo()
+    found = newest_valid(tmp_path)
+    in_place = any(Path(target) == tmp_path / "last.ckpt" for _, target in done)
+    assert check_checkpoint(found) == (3 if in_place else 2)
+    sweep(tmp_path)
+    save(4)
+    assert check_checkpoint(newest_valid(tmp_path)) == 4
