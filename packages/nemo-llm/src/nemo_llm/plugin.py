@@ -22,6 +22,10 @@ def nemo_components(registry: Registry) -> None:
         registry.model_builder(
             f"llm.{family}", f"nemo_llm.models.families.builders:{family}", summary=summary, example=None
         )
+    for family, summary in (("bert", "BERT"), ("t5", "T5, T5 1.1 and Flan-T5")):
+        registry.model_builder(
+            f"llm.{family}", f"nemo_llm.models.families.encoders:{family}", summary=summary, example=None
+        )
     registry.strategy(
         "llm.MegatronStrategy",
         "nemo_llm.megatron.strategy:MegatronStrategy",
