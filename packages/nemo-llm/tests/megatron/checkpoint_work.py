@@ -89,7 +89,8 @@ def share(whole: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     from megatron.core import parallel_state
 
     rank, size = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
-    return {name: value[rank::size] for name, value in whole.items()}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {name: value[rank::size].to(device) for name, value in whole.items()}
 
 
 def train_and_save(path: Path, layout: Layout, kind: Any = "dense", *, steps: int = 2, **options: Any) -> list[float]:
