@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from nemo_core.testing.bench import in_turn, seconds, versions
 
 NEW, ROWS, ROUNDS = 128, 8, 5
@@ -16,7 +17,7 @@ SHAPE = {
     "num_hidden_layers": 8,
     "num_attention_heads": 8,
     "num_key_value_heads": 4,
-    "intermediate_size": 1376,
+    "intermediate_size": 1408,
     "max_position_embeddings": 512,
 }
 
@@ -26,7 +27,7 @@ def run() -> dict[str, Any]:
     from nemo_llm.generation import load_for_generation
 
     torch.manual_seed(0)
-    prompts = [torch.randint(0, SHAPE["vocab_size"], (length,)).tolist() for length in range(32, 65, 4)][:ROWS]
+    prompts = [torch.randint(0, SHAPE["vocab_size"], (length,)).tolist() for length in range(32, 64, 64 // (2 * ROWS))]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         _write(folder)

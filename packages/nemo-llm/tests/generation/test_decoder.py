@@ -186,6 +186,19 @@ def test_longrope_of_long_texts(models: dict[str, Any]) -> None:
     torch.testing.assert_close(logits[1], reference(model, texts[1]), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "deepseek_v3", "qwen2_moe"])
+def test_packed_weights_say_the_same(family: str, models: dict[str, Any]) -> None:
+    model, config = model_of(family, models), config_of(family)
+    plain, packed = Decoder([model], config), Decoder([model], config, pack=True)
+    prompts = [list(range(30)), list(range(7)), [3]]
+    for first, second in zip(
+        (plain.start(prompts, 4), plain.step(torch.tensor([1, 2, 3]))),
+        (packed.start(prompts, 4), packed.step(torch.tensor([1, 2, 3]))),
+        strict=True,
+    ):
+        torch.testing.assert_close(second, first, atol=1e-5, rtol=1e-5)
+
+
 def test_bfloat16_agrees_up_to_its_rounding(models: dict[str, Any]) -> None:
     config = config_of("llama")
     model = build_gpt(config, dtype=torch.bfloat16).eval()

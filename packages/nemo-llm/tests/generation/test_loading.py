@@ -74,6 +74,16 @@ def test_an_adapter_brings_its_model(name: str, folders: Path) -> None:
         assert answers(model) == expected
 
 
+def test_a_copy_for_speed_says_the_same(folders: Path) -> None:
+    said = []
+    for pack in (False, True):
+        with load_for_generation(folders / "model.dist", pack=pack) as model:
+            said.append(answers(model))
+            first = model.decoder().parts[0].layers[0].feed_forward.enter.product
+            assert (first.packed is not None) == pack
+    assert said[0] == said[1]
+
+
 def test_types_are_chosen_by_name(folders: Path) -> None:
     with load_for_generation(folders / "model.dist", dtype="bfloat16") as model:
         assert next(model.chunks[0].parameters()).dtype == torch.bfloat16

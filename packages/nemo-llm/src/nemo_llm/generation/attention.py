@@ -48,10 +48,12 @@ class SelfAttention:
         module: Of the engine.
         model: The architecture.
         kind: Which of a step's rotations is its.
+        pack: See :class:`~nemo_llm.generation.linear.Weight`.
     """
 
-    def __init__(self, module: Any, model: ModelConfig, kind: int) -> None:
-        self.qkv, self.output = Matrix(module.linear_qkv), Matrix(module.linear_proj, adds_up=True)
+    def __init__(self, module: Any, model: ModelConfig, kind: int, *, pack: bool = False) -> None:
+        self.qkv = Matrix(module.linear_qkv, pack=pack)
+        self.output = Matrix(module.linear_proj, adds_up=True, pack=pack)
         self.q_norm, self.k_norm = _norm(module.q_layernorm), _norm(module.k_layernorm)
         self.kind, self.interleaved = kind, model.rope.interleaved
         self.rotates = model.positions == "rope"

@@ -17,7 +17,7 @@ from nemo_core.errors import ConfigError
 from nemo_llm.generation.attention import SelfAttention, Step
 from nemo_llm.generation.cache import LayerCache
 from nemo_llm.generation.feed_forward import feed_forward
-from nemo_llm.generation.linear import linear
+from nemo_llm.generation.linear import Weight
 from nemo_llm.generation.rotations import Rotations
 from nemo_llm.models.config import ModelConfig
 
@@ -35,6 +35,10 @@ class Decoder:
     Args:
         chunks: This process's parts of the model.
         config: The architecture.
+        pack: Lay weights out for few rows; see :class:`~nemo_llm.generation.linear.Weight`.
+
+    Raises:
+        ConfigError: The engine does not run, or the model is no decoder.
 
     Example:
         >>> from nemo_llm.megatron import engine
@@ -46,9 +50,9 @@ class Decoder:
         (torch.Size([2, 65]), torch.Size([2, 65]))
     """
 
-    def __init__(self, chunks: Sequence[nn.Module], config: ModelConfig) -> None:
+    def __init__(self, chunks: Sequence[nn.Module], config: ModelConfig, *, pack: bool = False) -> None:
         self.config = config
-        self.parts = [_Part(_inner(chunk), config) for chunk in chunks]
+        self.parts = [_Part(_inner(chunk), config, pack) for chunk in chunks]
         first = self.parts[0]
         self.device, self.dtype = first.device, first.dtype
         self.tensor_group: Any = first.tensor_group
@@ -127,9 +131,10 @@ class _Part:
     Args:
         model: The engine's ``GPTModel``.
         config: The architecture.
+        pack: See :class:`~nemo_llm.generation.linear.Weight`.
     """
 
-    def __init__(self, model: Any, config: ModelConfig) -> None:
+    def __init__(self, model: Any, config: ModelConfig, pack: bool) -> None:
         self.config = config
         self.embeds, self.ends = model.pre_process, model.post_process
         weight = next(model.parameters())
@@ -140,13 +145,12 @@ class _Part:
             self.words = model.embedding.word_embeddings.weight.detach()
             learned = config.positions == "learned"
             self.places = model.embedding.position_embeddings.weight.detach() if learned else None
-        self.layers = [_Layer(layer, config) for layer in model.decoder.layers]
+        self.layers = [_Layer(layer, config, pack) for layer in model.decoder.layers]
         if self.ends:
             self.norm = model.decoder.final_layernorm
             shared = model.shared_embedding_or_output_weight() if model.share_embeddings_and_output_weights else None
-            self.head = (model.output_layer.weight if shared is None else shared).detach()
-            bias = model.output_layer.bias
-            self.head_bias = None if bias is None else bias.detach()
+            output = model.output_layer
+            self.head = Weight(output.weight if shared is None else shared, output.bias, pack=pack)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return the embeddings (B, n, hidden) of tokens (B, n)."""
@@ -164,7 +168,7 @@ class _Part:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits (B, V) after the last layer's output (B, hidden)."""
-        logits = linear(self.norm(hidden), self.head, self.head_bias)
+        logits = self.head(self.norm(hidden))
         if self.config.logit_softcap is not None:
             logits = torch.tanh(logits / self.config.logit_softcap) * self.config.logit_softcap
         if self.processes > 1:
@@ -180,19 +184,20 @@ class _Layer:
     Args:
         layer: The engine's ``TransformerLayer``.
         config: The architecture.
+        pack: See :class:`~nemo_llm.generation.linear.Weight`.
     """
 
-    def __init__(self, layer: Any, config: ModelConfig) -> None:
+    def __init__(self, layer: Any, config: ModelConfig, pack: bool) -> None:
         self.window = config.window_of(layer.layer_number - 1)
         kind = Rotations.kind_of(config, self.window)
         self.norm, self.second_norm = layer.input_layernorm, layer.pre_mlp_layernorm
         if config.latent is not None:
             from nemo_llm.generation.latent import LatentSelfAttention
 
-            self.attention: Any = LatentSelfAttention(layer.self_attention, config, kind)
+            self.attention: Any = LatentSelfAttention(layer.self_attention, config, kind, pack=pack)
         else:
-            self.attention = SelfAttention(layer.self_attention, config, kind)
-        self.feed_forward = feed_forward(layer.mlp)
+            self.attention = SelfAttention(layer.self_attention, config, kind, pack=pack)
+        self.feed_forward = feed_forward(layer.mlp, pack=pack)
         self.norm_after = getattr(layer.self_attn_bda, "norm", None)
         self.second_norm_after = getattr(layer.mlp_bda, "norm", None)
 
@@ -210,6 +215,8 @@ class _Pipeline:
     def __init__(self) -> None:
         from megatron.core import parallel_state
 
+        if not parallel_state.model_parallel_is_initialized():
+            raise ConfigError("the engine does not run", hint="with nemo_llm.megatron.engine(): generate(...)")
         self.group = parallel_state.get_pipeline_model_parallel_group()
         self.ranks = distributed.get_process_group_ranks(self.group)
         self.place, self.size = self.group.rank(), self.group.size()

@@ -12,9 +12,9 @@ from nemo_llm.generation.linear import Matrix, linear
 __all__ = ["FeedForward", "MixtureOfExperts", "feed_forward"]
 
 
-def feed_forward(module: Any) -> FeedForward | MixtureOfExperts:
+def feed_forward(module: Any, *, pack: bool = False) -> FeedForward | MixtureOfExperts:
     """Return what computes the engine's ``MLP`` or ``MoELayer``."""
-    return MixtureOfExperts(module) if hasattr(module, "router") else FeedForward(module)
+    return MixtureOfExperts(module, pack=pack) if hasattr(module, "router") else FeedForward(module, pack=pack)
 
 
 class FeedForward:
@@ -23,10 +23,12 @@ class FeedForward:
     Args:
         module: The engine's ``MLP``.
         adds_up: Whether the output is summed over the processes that each have a part of the inner dimensions.
+        pack: See :class:`~nemo_llm.generation.linear.Weight`.
     """
 
-    def __init__(self, module: Any, *, adds_up: bool = True) -> None:
-        self.enter, self.leave = Matrix(module.linear_fc1), Matrix(module.linear_fc2, adds_up=adds_up)
+    def __init__(self, module: Any, *, adds_up: bool = True, pack: bool = False) -> None:
+        self.enter = Matrix(module.linear_fc1, pack=pack)
+        self.leave = Matrix(module.linear_fc2, adds_up=adds_up, pack=pack)
         self.activation, self.gated = module.activation_func, module.config.gated_linear_unit
 
     def __call__(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -52,16 +54,17 @@ class MixtureOfExperts:
 
     Args:
         module: The engine's ``MoELayer``.
+        pack: See :class:`~nemo_llm.generation.linear.Weight`.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, *, pack: bool = False) -> None:
         self.router = module.router
-        self.experts = [FeedForward(expert, adds_up=False) for expert in module.experts.local_experts]
+        self.experts = [FeedForward(expert, adds_up=False, pack=pack) for expert in module.experts.local_experts]
         self.first = module.experts.ep_group.rank() * len(self.experts)
         groups = (module.experts.ep_group, module.experts.tp_group)
         self.groups = [group for group in groups if group.size() > 1]
         shared = getattr(module, "shared_experts", None)
-        self.shared = None if shared is None else FeedForward(shared)
+        self.shared = None if shared is None else FeedForward(shared, pack=pack)
         self.shared_gate: Tensor | None = None if shared is None else getattr(shared, "gate_weight", None)
 
     def __call__(self, x: Tensor) -> Tensor:

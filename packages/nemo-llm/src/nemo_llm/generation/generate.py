@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_core.errors import ConfigError, DataError
 from nemo_llm.generation.decoder import Decoder
+from nemo_llm.generation.loading import LoadedModel
 from nemo_llm.generation.loop import FinishReason, Row, run
 from nemo_llm.generation.sampling import Sampling, row_keys
 from nemo_llm.generation.stops import StopFinder
@@ -153,6 +154,7 @@ class _Job:
     """What a call works with."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer | None, sampling: Sampling, eos: Sequence[int] | None) -> None:
+        self.model = model
         self.chunks, self.config = _parts(model)
         self.tokenizer: Tokenizer | None = tokenizer if tokenizer is not None else getattr(model, "tokenizer", None)
         self.sampling = sampling
@@ -220,7 +222,8 @@ class _Job:
         for chunk in self.chunks:
             chunk.eval()
         try:
-            yield Decoder(self.chunks, self.config)
+            own = isinstance(self.model, LoadedModel)  # it keeps one, with weights laid out for it
+            yield self.model.decoder() if own else Decoder(self.chunks, self.config)
         finally:
             for chunk, mode in zip(self.chunks, modes, strict=True):
                 chunk.train(mode)

@@ -26,9 +26,10 @@ class LatentSelfAttention:
         module: Of the engine.
         model: The architecture.
         kind: Which of a step's rotations is its.
+        pack: See :class:`~nemo_llm.generation.linear.Weight`.
     """
 
-    def __init__(self, module: Any, model: ModelConfig, kind: int) -> None:
+    def __init__(self, module: Any, model: ModelConfig, kind: int, *, pack: bool = False) -> None:
         assert model.latent is not None
         latent = model.latent
         self.rank, self.plain, self.rope, self.value = (
@@ -42,14 +43,15 @@ class LatentSelfAttention:
         self.scale, self.kind, self.interleaved = module.softmax_scale, kind, model.rope.interleaved
         self.rotates = model.positions == "rope"
         if latent.q_rank is None:
-            self.queries: tuple[Matrix, ...] = (Matrix(module.linear_q_proj),)
+            self.queries: tuple[Matrix, ...] = (Matrix(module.linear_q_proj, pack=pack),)
         else:
-            self.queries = (Matrix(module.linear_q_down_proj), Matrix(module.linear_q_up_proj))
+            down, up = module.linear_q_down_proj, module.linear_q_up_proj
+            self.queries = (Matrix(down, pack=pack), Matrix(up, pack=pack))
             self.q_norm = module.q_layernorm
-        self.down, self.kv_norm = Matrix(module.linear_kv_down_proj), module.kv_layernorm
-        up = Matrix(module.linear_kv_up_proj).weight.view(self.heads, self.plain + self.value, self.rank)
-        self.to_key, self.to_value = up.split([self.plain, self.value], 1)
-        self.output = Matrix(module.linear_proj, adds_up=True)
+        self.down, self.kv_norm = Matrix(module.linear_kv_down_proj, pack=pack), module.kv_layernorm
+        both = Matrix(module.linear_kv_up_proj).product.weight.view(self.heads, -1, self.rank)
+        self.to_key, self.to_value = both.split([self.plain, self.value], 1)
+        self.output = Matrix(module.linear_proj, adds_up=True, pack=pack)
 
     def __call__(self, x: Tensor, step: Step, cache: LayerCache) -> Tensor:
         """Return the output (B, n, hidden) for new tokens (B, n, hidden), and keep their latent vectors."""

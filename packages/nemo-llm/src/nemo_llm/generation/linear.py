@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torch.nn import functional
 
-__all__ = ["Matrix", "linear"]
+from nemo_llm.models.layers.linear import widen
+
+__all__ = ["Matrix", "Weight", "can_pack", "linear"]
+
+#: Rows for which weights are laid out.
+_FEW = 32
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``x @ weight.T + bias``: products are added up in float32 and the sum is rounded to the type of ``x``.
-
-    Processors without arithmetic for bfloat16 are several times faster at widening the weights on the way (which loses
-    nothing) than torch's own product is on them.
 
     Example:
         >>> x, weight = torch.ones(1, 4, dtype=torch.bfloat16), torch.full((2, 4), 0.5, dtype=torch.bfloat16)
         >>> linear(x, weight)
         tensor([[2., 2.]], dtype=torch.bfloat16)
     """
-    if x.dtype == torch.bfloat16 and not x.is_cuda and not _has_bfloat16():
-        wide = functional.linear(x.float(), weight.float(), None if bias is None else bias.float())
-        return wide.to(torch.bfloat16)
-    return functional.linear(x, weight, bias)
+    wide = widen(x)
+    if wide is x:
+        return functional.linear(x, weight, bias)
+    return functional.linear(wide, widen(weight), None if bias is None else widen(bias)).to(x.dtype)
 
 
-@functools.cache
-def _has_bfloat16() -> bool:
-    """Whether the processor has arithmetic for bfloat16."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+class Weight:
+    """A weight that few rows at a time are multiplied with.
+
+    Args:
+        weight: (out, in).
+        bias: (out).
+        pack: Lay float32 weights out a second time, as oneDNN's kernels for few rows like them: a third faster, for as
+            much memory again. Without effect on other types and on a GPU.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, pack: bool = False) -> None:
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        self.packed: Tensor | None = None
+        if pack and can_pack(self.weight):
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _FEW)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the product with (..., in), and the bias added."""
+        if self.packed is not None and x.numel() <= _FEW * x.shape[-1]:
+            return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return linear(x, self.weight, self.bias)
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Return whether there is a layout for few rows of this type on this machine."""
+    return (
+        weight.dtype == torch.float32
+        and not weight.is_cuda
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
 
 
 class Matrix:
@@ -41,18 +69,20 @@ class Matrix:
     Args:
         module: ``ColumnParallelLinear`` or ``RowParallelLinear``.
         adds_up: Whether its output is a part of a sum over the processes of tensor parallelism.
+        pack: See :class:`Weight`.
     """
 
-    def __init__(self, module: Any, *, adds_up: bool = False) -> None:
+    def __init__(self, module: Any, *, adds_up: bool = False, pack: bool = False) -> None:
         merged = getattr(module, "adapted_weight", None)
-        self.weight: Tensor = module.weight.detach() if merged is None else merged()
-        self.bias: Tensor | None = None if module.bias is None else module.bias.detach()
         self.group = module.tp_group if adds_up and module.tp_group.size() > 1 else None
+        self.late_bias = None if module.bias is None or self.group is None else module.bias.detach()
+        bias = module.bias if self.group is None else None
+        self.product = Weight(module.weight if merged is None else merged(), bias, pack=pack)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the output with its bias."""
+        output = self.product(x)
         if self.group is None:
-            return linear(x, self.weight, self.bias)
-        output = linear(x, self.weight)
+            return output
         distributed.all_reduce(output, group=self.group)
-        return output if self.bias is None else output + self.bias
+        return output if self.late_bias is None else output + self.late_bias

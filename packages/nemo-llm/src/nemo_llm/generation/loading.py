@@ -11,6 +11,7 @@ import torch
 from nemo_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from nemo_llm.generation.decoder import Decoder
     from nemo_llm.megatron import Layout
     from nemo_llm.models.config import ModelConfig
     from nemo_llm.peft.sources import AdapterSource
@@ -31,6 +32,7 @@ class LoadedModel:
         tokenizer: The model's own, if it has one.
         source: Folder of the weights.
         adapter: Folder of the adapter that was merged into them, if any.
+        pack: Whether weights are laid out a second time for few rows, from the first text on.
     """
 
     chunks: list[Any]
@@ -38,6 +40,8 @@ class LoadedModel:
     tokenizer: Tokenizer | None
     source: Path
     adapter: Path | None = None
+    pack: bool = False
+    _decoder: Decoder | None = field(default=None, repr=False)
     _started: bool = field(default=False, repr=False)
 
     def __enter__(self) -> LoadedModel:
@@ -46,8 +50,17 @@ class LoadedModel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def decoder(self) -> Decoder:
+        """Return what computes the next token; its weights are those at the first call."""
+        if self._decoder is None:
+            from nemo_llm.generation.decoder import Decoder
+
+            self._decoder = Decoder(self.chunks, self.config, pack=self.pack)
+        return self._decoder
+
     def close(self) -> None:
         """Stop the engine, if loading has started it."""
+        self._decoder = None
         if self._started:
             from nemo_llm.megatron import stop_engine
 
@@ -62,6 +75,7 @@ def load_for_generation(
     dtype: torch.dtype | str | None = None,
     adapter: str | Path | None = None,
     tokenizer: str | Path | None = None,
+    pack: bool | None = None,
 ) -> LoadedModel:
     """Load a model from where it lies.
 
@@ -73,6 +87,8 @@ def load_for_generation(
         dtype: What weights are computed in: float32 on a CPU, bfloat16 on a GPU, if not given.
         adapter: Folder of an adapter to merge into the weights, ours or of the library peft.
         tokenizer: Folder of a tokenizer, instead of the model's own.
+        pack: Lay float32 weights on a CPU out a second time, which makes steps of few rows a third faster for twice the
+            memory; None: if the copy fits into half of the memory that is free.
 
     Raises:
         ConfigError: There is no model, or its tokenizer is another model's.
@@ -106,7 +122,13 @@ def load_for_generation(
             stop_engine()
         raise
     return LoadedModel(
-        chunks, source.config, found_tokenizer, source.path, None if found is None else found.folder, started
+        chunks,
+        source.config,
+        found_tokenizer,
+        source.path,
+        adapter=None if found is None else found.folder,
+        pack=_can_afford(chunks) if pack is None else pack,
+        _started=started,
     )
 
 
@@ -128,6 +150,14 @@ def _build(source: Any, layout: Layout | None, dtype: torch.dtype, adapter: Adap
         adapter.put_on(chunks, source.config)
         merge(chunks)
     return [chunk.eval().requires_grad_(False) for chunk in chunks]
+
+
+def _can_afford(chunks: list[Any]) -> bool:
+    """Whether a second copy of the weights fits into half of the free memory."""
+    import psutil
+
+    weights = [parameter for chunk in chunks for parameter in chunk.parameters()]
+    return sum(each.numel() * each.element_size() for each in weights) <= psutil.virtual_memory().available / 2
 
 
 def _tokenizer(folder: str | Path | None, config: Any) -> Tokenizer | None:

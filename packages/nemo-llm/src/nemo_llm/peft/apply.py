@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nemo_core.errors import ConfigError
+from nemo_core.errors import ConfigError, TrainingError
 from nemo_core.plugins.nearest import did_you_mean
 from nemo_llm.peft.adapter import Adapted, adapt, matrix_kind, part_names, restore_class
 from nemo_llm.peft.spec import LoRA, matches, parse_spec
@@ -50,6 +50,7 @@ def apply_peft(
 
     Raises:
         ConfigError: A setting is not possible, a target names nothing, or the model has adapters already.
+        TrainingError: The engine does not run.
 
     Example:
         >>> from nemo_llm.megatron import engine
@@ -63,6 +64,8 @@ def apply_peft(
     """
     chunks = _list(chunks)
     parsed = parse_spec(spec)
+    if not torch.distributed.is_initialized():
+        raise TrainingError("the engine does not run", hint="with nemo_llm.megatron.engine(): apply_peft(...)")
     if adapter_note(chunks) is not None:
         raise ConfigError("the model has adapters already", hint="merge(model) them first, or take_off(model)")
     found = list(matrices(chunks))
