@@ -7,6 +7,7 @@ Each function starts what it needs (:func:`nemo_llm.megatron.engine`) and stops 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -153,6 +154,8 @@ def serve(port: str, rank: str, count: str, store: str) -> None:
         except BaseException:
             message = pickle.dumps((False, traceback.format_exc()))
         _send(connection, message)
+        # What the task built is in cycles, process groups among it, each with three threads that poll.
+        gc.collect()
 
 
 def _address(function: Callable[..., Any]) -> tuple[str, str, str]:
