@@ -100,7 +100,8 @@ class WordEncoder(Encoder):
     ) -> None:
         super().__init__(tokenizer, dtype, parse_special)
         self._pieces, self._composed = pieces, composed
-        added = [token.content for token in tokenizer.tokenizer.get_added_tokens_decoder().values() if token.content]
+        self._library = tokenizer.tokenizer
+        added = [token.content for token in self._library.get_added_tokens_decoder().values() if token.content]
         self._added = re.compile("|".join(map(re.escape, sorted(added, key=len, reverse=True)))) if added else None
         self._known = _Known(self)
 
@@ -108,13 +109,18 @@ class WordEncoder(Encoder):
         """Return the tokens of all texts (T,), and the number of tokens of each (N,) int64."""
         if len(self._known) > _MOST:
             self._known.clear()
-        get, cut = self._known.__getitem__, self._pieces.findall
-        found = [b"".join(map(get, cut(text))) if self._is_plain(text) else self.bytes_of(text) for text in texts]
+        found = [self._bytes_of_text(text) for text in texts]
         lengths = np.fromiter(map(len, found), np.int64, len(found)) // self.dtype.itemsize
         return np.frombuffer(b"".join(found), self.dtype), lengths
 
-    def bytes_of(self, text: str) -> bytes:
-        """Return the tokens of a text as the tokenizer itself encodes it, in bytes."""
+    def bytes_of(self, piece: str) -> bytes:
+        """Return the tokens of a piece in bytes."""
+        return np.array(self._library.encode(piece, add_special_tokens=False).ids, self.dtype).tobytes()
+
+    def _bytes_of_text(self, text: str) -> bytes:
+        """Return the tokens of a text in bytes."""
+        if self._is_plain(text):
+            return b"".join(map(self._known.__getitem__, self._pieces.findall(text)))
         return np.array(self.tokenizer.encode(text, parse_special=self.parse_special), self.dtype).tobytes()
 
     def _is_plain(self, text: str) -> bool:
