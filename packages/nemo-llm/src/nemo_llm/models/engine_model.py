@@ -161,7 +161,7 @@ class EngineModel(Model):
         if self.peft is not None:
             from nemo_llm.peft import apply_peft
 
-            apply_peft(list(self.chunks), self.peft, seed=self.seed)
+            apply_peft(list(self.chunks), self.peft, seed=self.seed, base=self._source)
 
     def configure_model(self) -> None:
         """Build the parts, as the strategy lays the processes out."""
