@@ -99,8 +99,24 @@ def forward_backward(
         micro_batch_size=len(parts[0]["tokens"]),
         forward_only=forward_only,
     )
+    _forget_dispatched(chunks)
     sums = torch.stack(found).sum(0) if found else torch.zeros(2, device=batch["tokens"].device)
     return LossSums(*_over_all(sums, layout))
+
+
+def _forget_dispatched(chunks: Sequence[Any]) -> None:
+    """Let dispatchers of tokens to experts forget the tensors of the pass.
+
+    They keep them until the next pass, and with them the graph of this one, whose hooks hold the model: memory that is
+    needed elsewhere, and a circle through C++ in which no process group would ever be freed.
+    """
+    if not getattr(chunks[0].config, "num_moe_experts", None):
+        return
+    for module in (module for chunk in chunks for module in chunk.modules()):
+        dispatcher = getattr(module, "token_dispatcher", None)
+        for name, value in list(vars(dispatcher).items()) if dispatcher is not None else ():
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                setattr(dispatcher, name, None)
 
 
 def connect_schedule(chunks: Sequence[Any], optimizer: EngineOptimizer, options: Options) -> None:
