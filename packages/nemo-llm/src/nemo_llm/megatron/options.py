@@ -103,7 +103,7 @@ class Options:
             precision: As in :func:`dtype_of`.
             virtual: Whether the pipeline is interleaved; only then messages between stages can overlap.
 
-        >>> Options(recompute="selective").transformer("fp32")["recompute_granularity"]
+        >>> Options(recompute="selective").transformer("32-true")["recompute_granularity"]
         'selective'
         """
         found: dict[str, Any] = dict(precision_options(precision, self.fp8_recipe))
