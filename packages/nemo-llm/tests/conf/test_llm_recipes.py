@@ -12,12 +12,7 @@ from nemo_llm.megatron.strategy import MegatronStrategy
 from nemo_llm.models.config import ModelConfig
 
 RECIPES = [recipe.name for recipe in list_recipes() if recipe.name.startswith("llm/")]
-NEEDED = {
-    "llm/sft": ["init_from=model.dist", "data.train=chats.jsonl"],
-    "llm/tiny_shakespeare": [],
-}
-TOKEN_FILES = ["tokenizer.path=tokenizer", "data.train=corpus"]
-FAMILIES = [name for name in RECIPES if "layouts" in compose(name, NEEDED.get(name, TOKEN_FILES))]
+FAMILIES = [name for name in RECIPES if "layouts" in compose(name)]
 # Stated in the head of each recipe.
 GPUS = {
     "llm/llama": {"2-70b": 64, "3-70b": 64, "3.1-70b": 64, "3.3-70b": 64, "3.1-405b": 1152, "2-13b": 16},
@@ -37,7 +32,7 @@ GPUS = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_it_composes_and_says_what_it_is(name: str) -> None:
-    config = compose(name, NEEDED.get(name, TOKEN_FILES))
+    config = compose(name)
     assert config.recipe.summary
     assert config.recipe.data
     assert config.recipe.hardware
@@ -45,9 +40,9 @@ def test_it_composes_and_says_what_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_size_has_a_layout_that_is_possible_and_fits(name: str) -> None:
-    sizes = compose(name, TOKEN_FILES).layouts
+    sizes = compose(name).layouts
     for size in sizes:
-        tree = plain(compose(name, [*TOKEN_FILES, f"size={size}"]))
+        tree = plain(compose(name, [f"size={size}"]))
         processes = GPUS.get(name, {}).get(size, 8)
         strategy = built(tree["strategy"])
         strategy.preflight(tree, processes, lambda node, where: built(node))

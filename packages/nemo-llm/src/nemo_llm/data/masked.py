@@ -121,7 +121,7 @@ class MaskedTextData(TextData):
 
     def __init__(
         self,
-        files: str | Path | Sequence[str | Path],
+        files: str | Path | Sequence[str | Path] | None,
         tokenizer: Tokenizer | str | Path | None = None,
         *,
         mask_token: str = "[MASK]",

@@ -70,7 +70,7 @@ class PretrainingData(LanguageDataModule):
 
     def __init__(
         self,
-        train: Files | Mapping[str, float],
+        train: Files | Mapping[str, float] | None,
         validation: Files | Mapping[str, Files] | None = None,
         test: Files | Mapping[str, Files] | None = None,
         *,
@@ -110,6 +110,8 @@ class PretrainingData(LanguageDataModule):
             "eod_mask_loss": eod_mask_loss,
         }
         self.weights: list[float] | None = None
+        if train is None:
+            raise ConfigError("data.train is not given", hint="data.train=PREFIX, as `nemo llm prepare-data` wrote it")
         if isinstance(train, Mapping):
             weights = {prefix: weight for name, weight in train.items() for prefix in _prefixes(name)}
             if len(weights) != len(train):

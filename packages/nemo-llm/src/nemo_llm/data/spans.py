@@ -169,7 +169,7 @@ class SpanCorruptionData(TextData):
 
     def __init__(
         self,
-        files: str | Path | Sequence[str | Path],
+        files: str | Path | Sequence[str | Path] | None,
         tokenizer: Tokenizer | str | Path | None = None,
         *,
         sentinel: str = "<extra_id_{}>",

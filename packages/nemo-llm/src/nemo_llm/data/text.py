@@ -71,7 +71,7 @@ class TextData(LanguageDataModule):
 
     def __init__(
         self,
-        files: str | Path | Sequence[str | Path],
+        files: str | Path | Sequence[str | Path] | None,
         tokenizer: Tokenizer | str | Path | None = None,
         *,
         split: str | Sequence[float] = (90, 10),
@@ -97,6 +97,8 @@ class TextData(LanguageDataModule):
             pin_memory=pin_memory,
             seed=seed,
         )
+        if files is None:
+            raise ConfigError("data.files is not given", hint="data.files=FILE, or tiny_shakespeare")
         if windows not in ("random", "strided"):
             raise ConfigError(f"data.windows is {windows!r}, not 'random' or 'strided'")
         for name, value in (("stride", stride), ("epoch_size", epoch_size)):

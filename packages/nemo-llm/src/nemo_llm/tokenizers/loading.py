@@ -18,7 +18,7 @@ __all__ = ["load_tokenizer"]
 _FILES = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "vocab.json and merges.txt", "vocab.txt")
 
 
-def load_tokenizer(path: str | Path, *, chat_template: str | None = None) -> Tokenizer:
+def load_tokenizer(path: str | Path | None, *, chat_template: str | None = None) -> Tokenizer:
     """Return the tokenizer of a file or a folder.
 
     Args:
@@ -39,6 +39,8 @@ def load_tokenizer(path: str | Path, *, chat_template: str | None = None) -> Tok
         >>> load_tokenizer(folder).encode("cab")
         [2, 0, 1]
     """
+    if path is None or str(path) in ("", "None"):
+        raise ConfigError("tokenizer.path is not given", hint="tokenizer.path=FOLDER, or a file; `bytes` for bytes")
     path = Path(path)
     if path.exists():
         tokenizer = _from_folder(path) if path.is_dir() else _from_given_file(path)
