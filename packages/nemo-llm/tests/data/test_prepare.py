@@ -303,6 +303,8 @@ def running(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A caller in the background may ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert child.stdout is not None
     assert "encoding" in child.stdout.readline()

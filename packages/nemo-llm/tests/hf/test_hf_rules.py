@@ -120,7 +120,7 @@ def test_a_family_without_rules() -> None:
         weights(ModelConfig(family="lama"))
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"bert", "t5"}))  # they are in test_hf_encoders
 def test_the_names_and_shapes_are_those_of_transformers(family: str, hf_folder: Callable[..., Any]) -> None:
     folder = hf_folder(family)
     values = read_config_json(folder)
