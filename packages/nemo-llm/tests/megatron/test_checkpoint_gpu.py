@@ -13,18 +13,19 @@ import checkpoint_work as work
 
 from nemo_llm.megatron import Layout
 from nemo_llm.megatron.checkpoint import MegatronCheckpointIO, ModelParts
-from nemo_llm.megatron.checkpoint.writing import Copies
+from nemo_llm.megatron.checkpoint.copies import Copies
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 
 
 def test_copies_are_pinned_and_used_again() -> None:
     copies, tensor = Copies(), torch.arange(1000.0, device="cuda")
-    first = copies.take({"a": tensor})["a"]
+    first = copies.begin({"a": tensor}, later={"a"})["a"]
+    copies.finish()
     tensor.zero_()
     assert first.is_pinned()
     assert first.sum() == 499500
-    assert copies.take({"a": tensor})["a"].data_ptr() == first.data_ptr()
+    assert copies.begin({"a": tensor})["a"].data_ptr() == first.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

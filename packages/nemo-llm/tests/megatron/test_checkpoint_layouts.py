@@ -28,6 +28,7 @@ LAYOUTS: dict[str, tuple[int, Layout, dict[str, Any]]] = {
     "TP2 DP2": (4, Layout(tensor=2, sequence_parallel=True), {}),
     "PP2 VP2 DP2": (4, Layout(pipeline=2, virtual_pipeline=2), {}),
     "DP4": (4, Layout(), {}),
+    "DP2 overlap": (2, Layout(), {"overlap_grad_reduce": True, "overlap_param_gather": True}),
 }
 # A ring, so that every layout writes for another and reads from another.
 CHAIN = list(zip(LAYOUTS, [*list(LAYOUTS)[5:], *list(LAYOUTS)[:5]], strict=True))

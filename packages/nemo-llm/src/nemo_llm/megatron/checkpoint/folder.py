@@ -12,11 +12,12 @@ from typing import Any
 from nemo_core.errors import ArchiveError
 from nemo_core.training.checkpoint_folder import MANIFEST, is_folder_checkpoint, put_in_place, remove, seal
 from nemo_llm.megatron.checkpoint.agreement import agree, all_or_none, gather
+from nemo_llm.megatron.checkpoint.copies import Copies
 from nemo_llm.megatron.checkpoint.manifest import FORMAT, TOKENIZER, WEIGHTS, Manifest, content_of
 from nemo_llm.megatron.checkpoint.model_state import describe
 from nemo_llm.megatron.checkpoint.optimizer_state import OptimizerState
 from nemo_llm.megatron.checkpoint.reading import open_folder, read_into
-from nemo_llm.megatron.checkpoint.writing import Copies, Shards, complete, plan
+from nemo_llm.megatron.checkpoint.writing import Shards, complete, plan
 from nemo_llm.megatron.layout import Layout
 from nemo_llm.megatron.wrapping import unwrap
 from nemo_llm.peft.apply import adapter_words
@@ -128,13 +129,15 @@ class Saving:
         temporary: Where it is until it is whole.
         shards: What this process writes.
         content: Of the manifest.
-        trainer: Content of ``trainer.ckpt``, if there is one.
+        tokenizer: A tokenizer, or the folder of one.
+        trainer: Writes ``trainer.ckpt`` into the folder it is given, if there is one.
     """
 
     path: Path
     temporary: Path
     shards: Shards
     content: dict[str, Any]
+    tokenizer: Any = None
     trainer: Callable[[Path], None] | None = None
 
     def complete(self, group: Any = None) -> None:
@@ -149,6 +152,7 @@ class Saving:
         complete(self.shards, group, self._publish)
 
     def _publish(self, written: Mapping[str, Mapping[str, Any]]) -> None:
+        _save_tokenizer(self.tokenizer, self.temporary / TOKENIZER)
         if self.trainer is not None:
             self.trainer(self.temporary)
         seal(self.temporary, self.content, {f"{WEIGHTS}/{name}": facts for name, facts in written.items()})
@@ -179,7 +183,8 @@ def begin_saving(
         optimizer: Megatron-core's.
         step: Optimizer steps that were done.
         extra: More for the manifest.
-        copies: Copy all tensors, since training goes on before they are written.
+        copies: Copy all tensors, since training goes on before they are written; what only the optimizer changes when
+            ``copies.finish()`` is called.
         trainer: Writes ``trainer.ckpt`` into the folder; the first process calls it.
     """
     if layout is None:
@@ -193,17 +198,29 @@ def begin_saving(
     def prepare() -> None:
         remove(temporary)
         (temporary / WEIGHTS).mkdir(parents=True)
-        _save_tokenizer(tokenizer, temporary / TOKENIZER)
 
     agree(prepare)
+    _gather_weights(chunks)
     model = describe(unwrap(chunks))
     state: dict[str, Any] = dict(model.tensors)
+    steady: set[str] = set()  # without an optimizer nobody knows when weights change
     if optimizer is not None:
         stored = OptimizerState(optimizer, model)
         state["optimizer"] = stored.sharded()
         state["optimizer_plain"] = OptimizerState.merged(gather(stored.plain()))
-    shards = plan(state, temporary / WEIGHTS, copies)
-    return Saving(path, temporary, shards, content, trainer)
+        steady = model.weights | {each.key for parts in state["optimizer"].values() for each in parts}
+        if copies is not None:
+            copies.guard([part.optimizer for part in stored.parts])
+    shards = plan(state, temporary / WEIGHTS, copies, steady)
+    return Saving(path, temporary, shards, content, tokenizer, trainer)
+
+
+def _gather_weights(chunks: Sequence[Any]) -> None:
+    """Bring weights up to date that the distributed optimizer would gather only when the next batch needs them."""
+    for chunk in chunks:
+        settings = getattr(chunk, "ddp_config", None)
+        if getattr(settings, "overlap_param_gather", False) and hasattr(chunk, "start_param_sync"):
+            chunk.start_param_sync(force_sync=True)
 
 
 def _save_tokenizer(tokenizer: Any, folder: Path) -> None:

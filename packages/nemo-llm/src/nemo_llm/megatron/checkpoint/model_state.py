@@ -32,11 +32,13 @@ class ModelState:
         tensors: Part -> name of a weight -> what the engine reads and writes for it.
         described: ``id`` of a weight -> its place in the global tensor, as if this process had all of its stretch.
         in_place: (part, name) of weights that are read where they are.
+        weights: Keys of the global tensors that only an optimizer changes; other tensors may change in a forward pass.
     """
 
     tensors: dict[str, dict[str, Any]] = field(default_factory=dict)
     described: dict[int, Any] = field(default_factory=dict)
     in_place: set[tuple[str, str]] = field(default_factory=set)
+    weights: set[str] = field(default_factory=set)
 
 
 def describe(chunks: Sequence[Any]) -> ModelState:
@@ -61,6 +63,8 @@ def describe(chunks: Sequence[Any]) -> ModelState:
                 tensors[name] = list(parts_of(described, local(weight).detach(), *stretch_of(weight)))
                 found.in_place.add((part, name))
             found.described[id(weight)] = described
+            if isinstance(weight, torch.nn.Parameter):
+                found.weights.add(described.key)
     return found
 
 

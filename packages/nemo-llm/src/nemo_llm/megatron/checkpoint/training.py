@@ -18,8 +18,8 @@ from torch import distributed
 from nemo_core.errors import NemoError, TrainingError
 from nemo_core.training.checkpoint_folder import TRAINER
 from nemo_core.training.checkpoint_io import AtomicCheckpointIO, read_checkpoint
+from nemo_llm.megatron.checkpoint.copies import Copies
 from nemo_llm.megatron.checkpoint.folder import Saving, begin_saving, load_model_folder
-from nemo_llm.megatron.checkpoint.writing import Copies
 from nemo_llm.megatron.layout import Layout
 
 __all__ = ["MegatronCheckpointIO", "ModelParts"]
@@ -52,9 +52,10 @@ class ModelParts:
 class MegatronCheckpointIO(AtomicCheckpointIO):
     """Keeps checkpoints of Megatron-core's models as folders; all processes call its methods.
 
-    In the background, a save copies what is to be written and returns; a thread in each process writes. The folder gets
-    its name when all have written. The next save waits for the one before. If one fails, :attr:`failed` is true and
-    :meth:`wait` raises, in all processes. What trains needs as much memory of the host again as it writes.
+    In the background, a thread in each process copies what is to be written, and writes it. Training goes on at once;
+    only the optimizer's next step waits until all is copied. The folder gets its name when all have written. The next
+    save waits for the one before. If one fails, :attr:`failed` is true and :meth:`wait` raises, in all processes. A
+    process needs as much memory of the host again as it writes.
 
     Args:
         parts: Returns what there is to save, or to read into.
@@ -82,18 +83,23 @@ class MegatronCheckpointIO(AtomicCheckpointIO):
         self.wait()
         parts, content = self.parts(), io.BytesIO()
         torch.save(checkpoint, content)
-        saving = begin_saving(
-            Path(path),
-            parts.chunks,
-            parts.config,
-            layout=parts.layout,
-            tokenizer=parts.tokenizer,
-            optimizer=parts.optimizer,
-            step=int(checkpoint.get("global_step", 0)),
-            copies=self._copies,
-            trainer=lambda folder: _write(folder / TRAINER, content.getbuffer()),
-        )
-        self._under_way = _UnderWay(saving)
+        try:
+            saving = begin_saving(
+                Path(path),
+                parts.chunks,
+                parts.config,
+                layout=parts.layout,
+                tokenizer=parts.tokenizer,
+                optimizer=parts.optimizer,
+                step=int(checkpoint.get("global_step", 0)),
+                copies=self._copies,
+                trainer=lambda folder: _write(folder / TRAINER, content.getbuffer()),
+            )
+        except BaseException:
+            if self._copies is not None:
+                self._copies.finish()  # else the optimizer would wait for ever
+            raise
+        self._under_way = _UnderWay(saving, self._copies)
         if self.background:
             self._under_way.start(self._private_group())
         else:
@@ -137,12 +143,14 @@ class MegatronCheckpointIO(AtomicCheckpointIO):
         """
         if self._source is None:
             raise TrainingError("there is no checkpoint to restore from", hint="load_checkpoint(path) first")
+        self._wait_for_copies()
         parts = self.parts()
         # Checksums were compared when the checkpoint was chosen.
         load_model_folder(self._source, parts.chunks, parts.optimizer if optimizer else None, checksums=False)
 
     def load_weights(self, path: Path, model: torch.nn.Module) -> None:
         """Read the weights of a checkpoint, or of a model folder, into the model."""
+        self._wait_for_copies()
         load_model_folder(path, self.parts().chunks)
 
     def teardown(self) -> None:
@@ -156,10 +164,14 @@ class MegatronCheckpointIO(AtomicCheckpointIO):
             if under_way.error is not None:
                 logger.warning("%s", under_way.error)
         if self._copies is not None:
-            self._copies = Copies()
+            self._copies.release()
         if self._group is not None:
             distributed.destroy_process_group(self._group)
             self._group = None
+
+    def _wait_for_copies(self) -> None:
+        if self._copies is not None:
+            self._copies.wait()
 
     def _private_group(self) -> Any:
         """Return a process group that nobody else uses: messages of two threads in one would get mixed up."""
@@ -171,8 +183,8 @@ class MegatronCheckpointIO(AtomicCheckpointIO):
 class _UnderWay:
     """A save that is being written."""
 
-    def __init__(self, saving: Saving) -> None:
-        self.saving = saving
+    def __init__(self, saving: Saving, copies: Copies | None) -> None:
+        self.saving, self.copies = saving, copies
         self.error: NemoError | None = None
         self._lock = threading.Lock()
         self._actions: list[Callable[[], None]] = []
@@ -191,6 +203,8 @@ class _UnderWay:
     def run(self, group: Any) -> None:
         error: NemoError | None = None
         try:
+            if self.copies is not None:
+                self.copies.finish()
             self.saving.complete(group)
         except NemoError as failure:
             error = failure

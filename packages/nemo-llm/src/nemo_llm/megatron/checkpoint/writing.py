@@ -6,7 +6,7 @@ import contextlib
 import os
 import pickle
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -27,37 +27,10 @@ from torch.distributed.checkpoint.metadata import MetadataIndex
 
 from nemo_core.errors import TrainingError
 from nemo_llm.megatron.checkpoint.agreement import agree, gather
+from nemo_llm.megatron.checkpoint.copies import Copies
 from nemo_llm.megatron.checkpoint.safety import METADATA
 
-__all__ = ["Copies", "Shards", "Written", "complete", "plan"]
-
-
-class Copies:
-    """Memory of the host that what is to be written is copied to; kept from one save to the next.
-
-    Touching fresh memory takes longer than copying, so the memory is not given back. It is pinned where the tensors are
-    on a GPU, so that copies need not wait for one another.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[Any, Tensor] = {}
-
-    def take(self, tensors: Mapping[Any, Tensor]) -> dict[Any, Tensor]:
-        """Return copies; those of an earlier call are written over."""
-        kept: dict[Any, Tensor] = {}
-        devices = set()
-        for key, tensor in tensors.items():
-            copy = self._kept.get(key)
-            if copy is None or copy.shape != tensor.shape or copy.dtype != tensor.dtype:
-                copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
-            copy.copy_(tensor, non_blocking=True)
-            kept[key] = copy
-            devices.add(tensor.device)
-        for device in devices:
-            if device.type == "cuda":
-                torch.cuda.current_stream(device).synchronize()
-        self._kept = kept
-        return kept
+__all__ = ["Shards", "Written", "complete", "plan"]
 
 
 @dataclass
@@ -151,9 +124,9 @@ class _Plan(SaveShardedStrategy):
 
     can_handle_sharded_objects = True
 
-    def __init__(self, copies: Copies | None) -> None:
+    def __init__(self, copies: Copies | None, steady: Collection[str]) -> None:
         super().__init__("torch_dist", 1)
-        self.copies = copies
+        self.copies, self.steady = copies, steady
         self.shards: Shards | None = None
 
     def save(self, sharded_state_dict: Any, checkpoint_dir: Any) -> None:
@@ -172,21 +145,23 @@ class _Plan(SaveShardedStrategy):
         contents = {item.index: planner.resolve_data(item) for item in local.items}
         if self.copies is not None:
             tensors = {index: each.detach() for index, each in contents.items() if isinstance(each, Tensor)}
-            contents.update(self.copies.take(tensors))
+            later = {index for index in tensors if index.fqn in self.steady}
+            contents.update(self.copies.begin(tensors, later))
         self.shards = Shards(
             Path(checkpoint_dir), f"__{_rank()}_0.distcp", list(contents.items()), made[0] if made else None
         )
 
 
-def plan(state: dict[str, Any], folder: Path, copies: Copies | None) -> Shards:
+def plan(state: dict[str, Any], folder: Path, copies: Copies | None = None, steady: Collection[str] = ()) -> Shards:
     """Plan a save of ``state`` with the other processes; plain values in it are written at once, by the first one.
 
     Args:
         state: Nested, with the engine's ``ShardedTensor`` for tensors.
         folder: An empty folder.
         copies: Copy tensors, since they will change before they are written.
+        steady: Keys of tensors that only a step of the optimizer changes.
     """
-    strategy = _Plan(copies)
+    strategy = _Plan(copies, steady)
     dist_checkpointing.save(state, str(folder), sharded_strategy=strategy, validate_access_integrity=False)
     assert strategy.shards is not None
     return strategy.shards
