@@ -142,7 +142,7 @@ class _OnProcessor:
 
     def _forward_impl(self, input: Tensor, weight: Tensor, bias: Tensor | None = None, **how: Any) -> Tensor:
         if input.is_cuda or how.get("grad_output_buffer") is not None:
-            return super()._forward_impl(input=input, weight=weight, bias=bias, **how)  # type: ignore[misc, no-any-return]
+            return super()._forward_impl(input=input, weight=weight, bias=bias, **how)  # type: ignore[misc]
         if how["sequence_parallel"]:
             input = gather_from_sequence_parallel_region(input, tensor_parallel_output_grad=True, group=how["tp_group"])
         elif how["allreduce_dgrad"]:
