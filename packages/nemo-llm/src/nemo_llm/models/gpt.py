@@ -16,7 +16,7 @@ from nemo_llm.models.engine_configs import engine_config, running_layout
 from nemo_llm.models.initialisation import initialise
 from nemo_llm.models.layers.context import positions_of
 from nemo_llm.models.layers.cross_entropy import linear_cross_entropy
-from nemo_llm.models.layers.linear import ColumnParallel
+from nemo_llm.models.layers.linear import ColumnParallel, make_ours
 from nemo_llm.models.layers.masks import Masks
 from nemo_llm.models.layers.rope import RotaryEmbedding
 from nemo_llm.models.layers.spec import Parts, block_spec
@@ -66,7 +66,7 @@ class GPT(GPTModel):
             if hasattr(attention.core_attention, "masks"):
                 attention.core_attention.masks = masks
         if self.post_process:
-            self.output_layer.__class__ = ColumnParallel  # the engine builds its own; this is the same but for speed
+            make_ours(self.output_layer)
             self.output_layer.register_forward_hook(self._finish_logits)
 
     def _preprocess(

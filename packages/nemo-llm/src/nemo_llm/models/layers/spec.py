@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
+from megatron.core.tensor_parallel.layers import ColumnParallelLinear
 from megatron.core.transformer.attention import SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.identity_op import IdentityOp
@@ -113,14 +114,16 @@ def _attention(config: ModelConfig, parts: Parts) -> ModuleSpec:
                 k_layernorm=norm,
             ),
         )
+    # Of these the engine takes those that it knows only; LatentSelfAttention makes them ours.
+    down = ColumnParallelLinear if parts.column is ColumnParallel else parts.column
     return ModuleSpec(
         LatentSelfAttention,
         params=params,
         submodules=MLASelfAttentionSubmodules(
             linear_q_proj=parts.column,
-            linear_q_down_proj=parts.column,
+            linear_q_down_proj=down,
             linear_q_up_proj=parts.column,
-            linear_kv_down_proj=parts.column,
+            linear_kv_down_proj=down,
             linear_kv_up_proj=parts.column,
             core_attention=parts.attention,
             linear_proj=parts.row,
