@@ -6,9 +6,9 @@ from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
     from nemo_llm.generation.decoder import Decoder as Decoder
-    from nemo_llm.generation.generate import Generation as Generation
-    from nemo_llm.generation.generate import generate as generate
-    from nemo_llm.generation.generate import stream as stream
+    from nemo_llm.generation.generating import Generation as Generation
+    from nemo_llm.generation.generating import generate as generate
+    from nemo_llm.generation.generating import stream as stream
     from nemo_llm.generation.loading import LoadedModel as LoadedModel
     from nemo_llm.generation.loading import load_for_generation as load_for_generation
     from nemo_llm.generation.sampling import Sampling as Sampling
