@@ -45,12 +45,18 @@ def test_domain_packages_build_on_the_core_and_not_on_each_other(name: str) -> N
     assert ours <= {"nemo-core", "nemo-llm"} if name == "nemo-mm" else ours == {"nemo-core"}
 
 
+#: What may name an upper bound: ``nemo_llm.megatron.cpu`` replaces functions inside the engine, release by release,
+#: and refuses another one when it starts; pip shall not get a person that far.
+BOUNDED = {"megatron-core"}
+
+
 @pytest.mark.parametrize("name", sorted(PROJECTS))
 def test_nothing_newer_is_shut_out(name: str) -> None:
     assert not [
         str(each)
         for each in declared(name)
-        if any(spec.operator in ("<", "<=", "==", "~=", "!=", "===") for spec in each.specifier)
+        if each.name not in BOUNDED
+        and any(spec.operator in ("<", "<=", "==", "~=", "!=", "===") for spec in each.specifier)
     ]
     assert PROJECTS[name]["project"]["requires-python"] == ">=3.11"
 
