@@ -41,12 +41,14 @@ def ours(folder: str, dtype: torch.dtype, tokens: Tensor) -> Callable[[], Tensor
     """Return a step as our strategy takes it, with its default options."""
     from nemo_llm.hf import config_from_hf, load_hf, read_hf_config
     from nemo_llm.megatron import Layout, start_engine
+    from nemo_llm.megatron.memory import keep_freed_memory
     from nemo_llm.megatron.optimizer import build_optimizer
     from nemo_llm.megatron.options import Options
     from nemo_llm.megatron.schedule import connect_schedule, forward_backward
     from nemo_llm.megatron.wrapping import wrap
     from nemo_llm.models.gpt import build_chunks
 
+    keep_freed_memory()
     layout, options = Layout(), Options()
     start_engine(layout, seed=1)
     config = config_from_hf(read_hf_config(folder))

@@ -126,7 +126,7 @@ class DataModule(LightningDataModule, Configured):
         if len(order) == 0:
             raise DataError(
                 f"{type(self).__name__}: {len(dataset)} {split} items do not fill one batch, and drop_last is set",
-                hint="lower batch_size or leave drop_last out",
+                hint="make batches smaller or leave drop_last out",
             )
         return ResumableLoader(
             dataset,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torch.nn import functional
+
+from nemo_llm.models.layers.linear import widen
 
 __all__ = ["Matrix", "Weight", "can_pack", "linear"]
 
@@ -85,20 +86,3 @@ class Matrix:
             return output
         distributed.all_reduce(output, group=self.group)
         return output if self.late_bias is None else output + self.late_bias
-
-
-def widen(x: Tensor) -> Tensor:
-    """Return ``x`` in the type that products of it are fastest in, with nothing lost.
-
-    >>> widen(torch.ones(2, dtype=torch.float64)).dtype
-    torch.float64
-    """
-    if x.is_cuda or x.dtype not in (torch.bfloat16, torch.float16) or _has_arithmetic(x.dtype):
-        return x
-    return x.float()
-
-
-@functools.cache
-def _has_arithmetic(dtype: torch.dtype) -> bool:
-    known = torch.ops.mkldnn
-    return bool(known._is_mkldnn_bf16_supported() if dtype == torch.bfloat16 else known._is_mkldnn_fp16_supported())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -94,22 +95,37 @@ class EngineOptimizer(torch.optim.Optimizer):
         if skip:
             self.skipped_steps += 1
             return result
-        if self.clip > 0.0 and norm > self.clip:
-            self._scale(self.clip / (norm + 1e-6))
-        if not self.inner.step_with_ready_grads():
-            raise TrainingError("the optimizer could not update the weights")
+        with self._clipped(self.clip / (norm + 1e-6) if 0.0 < self.clip < norm else 1.0):
+            if not self.inner.step_with_ready_grads():
+                raise TrainingError("the optimizer could not update the weights")
         return result
 
-    def _scale(self, factor: float) -> None:
-        gradients = []
+    @contextlib.contextmanager
+    def _clipped(self, factor: float) -> Iterator[None]:
+        """Multiply the gradients; where the update can do that on the way, leave it to the update."""
+        fused = []
         for each in getattr(self.inner, "chained_optimizers", [self.inner]):
             if getattr(each, "is_stub_optimizer", False):
                 continue
-            for parameter in each.get_parameters():
-                gradient = getattr(parameter, "decoupled_grad", None)
-                gradient = parameter.grad if gradient is None else gradient
-                if gradient is not None:
-                    gradients.append(getattr(gradient, "_local_tensor", gradient))
+            if _in_one_pass(each.optimizer):
+                fused.append(each.optimizer)
+            elif factor != 1.0:
+                self._scale(each, factor)
+        for each in fused:
+            each.grad_scale = torch.tensor(1.0 / factor)
+        try:
+            yield
+        finally:
+            for each in fused:
+                del each.grad_scale
+
+    def _scale(self, each: Any, factor: float) -> None:
+        gradients = []
+        for parameter in each.get_parameters():
+            gradient = getattr(parameter, "decoupled_grad", None)
+            gradient = parameter.grad if gradient is None else gradient
+            if gradient is not None:
+                gradients.append(getattr(gradient, "_local_tensor", gradient))
         if gradients:
             torch._foreach_mul_(gradients, factor)
 
@@ -122,6 +138,19 @@ class EngineOptimizer(torch.optim.Optimizer):
             chunk.zero_grad_buffer()
         self.inner.zero_grad()
         self._norm = None
+
+
+def _in_one_pass(optimizer: Any) -> bool:
+    """Have torch's Adam update all that belongs to a weight in one pass over memory, on a processor; say if it does."""
+    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
+        return False
+    tensors = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if not tensors or any(type(each) not in (torch.Tensor, torch.nn.Parameter) or each.is_cuda for each in tensors):
+        return False
+    for group in optimizer.param_groups:
+        group["fused"], group["foreach"] = True, None
+    optimizer._step_supports_amp_scaling = True
+    return True
 
 
 def build_optimizer(
@@ -165,7 +194,7 @@ def build_optimizer(
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16,
         params_dtype=dtype,
-        use_distributed_optimizer=sharding in ("optimizer", "megatron_fsdp"),
+        use_distributed_optimizer=sharding != "fsdp2" and chunks[0].ddp_config.use_distributed_optimizer,
         overlap_param_gather=options.overlap_param_gather,
         clip_grad=clip,
         loss_scale=options.fp16_loss_scale,

@@ -14,6 +14,7 @@ from torch import Tensor, distributed
 
 from nemo_core.errors import ConfigError
 from nemo_llm.megatron.layout import Layout
+from nemo_llm.megatron.memory import keep_freed_memory
 from nemo_llm.megatron.options import Options, dtype_of
 from nemo_llm.megatron.precision import MegatronPrecision
 from nemo_llm.megatron.schedule import Batch, LossSums, TokenLosses, connect_schedule, forward_backward
@@ -253,6 +254,8 @@ class MegatronStrategy(DDPStrategy):
         if not self.chunks or (fitting and not hasattr(self.chunks[0], "ddp_config")):
             self.chunks = wrap(list(model.chunks), self.options, training=fitting)
         if fitting:
+            if self.root_device.type == "cpu":
+                keep_freed_memory()
             self.setup_optimizers(trainer)
             optimizer: Any = self.optimizers[0]
             connect_schedule(self.chunks, optimizer, self.options)

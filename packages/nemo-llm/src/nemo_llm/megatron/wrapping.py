@@ -28,11 +28,21 @@ def wrap(chunks: Sequence[Any], options: Options, *, training: bool = True) -> l
         from megatron.core.distributed import DistributedDataParallel as Wrapper
 
     settings = options.data_parallel()
+    if options.sharding == "optimizer" and not options.overlap_param_gather and _alone():
+        # There is nobody to share the optimizer's state with; the engine would send weights and gradients to itself.
+        settings.use_distributed_optimizer = False
     return [
         # The engine overlaps communication in the first part of an interleaved pipeline only.
         Wrapper(config=chunk.config, ddp_config=settings, module=chunk, disable_bucketing=index > 0)
         for index, chunk in enumerate(chunks)
     ]
+
+
+def _alone() -> bool:
+    """Whether no other process has the same part of the model."""
+    from megatron.core import parallel_state
+
+    return bool(parallel_state.get_data_parallel_world_size(with_context_parallel=True) == 1)
 
 
 def _fsdp2(chunk: Any, options: Options) -> Any:

@@ -16,7 +16,6 @@ from megatron.core.tensor_parallel import (
 from megatron.core.transformer.attention import SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType, ModelType
 from megatron.core.transformer.identity_op import IdentityOp
-from megatron.core.transformer.mlp import MLPSubmodules
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import (
     TransformerBlock,
@@ -35,7 +34,7 @@ from nemo_llm.models.layers.context import positions_of
 from nemo_llm.models.layers.logits import hide_padding
 from nemo_llm.models.layers.masks import Masks
 from nemo_llm.models.layers.norms import AddNorm
-from nemo_llm.models.layers.spec import Parts, parts_at_hand
+from nemo_llm.models.layers.spec import Parts, feed_forward_part, parts_at_hand
 
 __all__ = ["Bert", "build_bert", "build_chunks"]
 
@@ -215,11 +214,7 @@ def _block(config: Any, parts: Parts, vp_stage: int | None) -> TransformerBlockS
             ),
             self_attn_bda=add,
             pre_mlp_layernorm=IdentityOp,
-            mlp=ModuleSpec(
-                parts.mlp,
-                submodules=MLPSubmodules(linear_fc1=parts.column, linear_fc2=parts.row),
-                params={"ffn_hidden_size": config.ffn_hidden_size},
-            ),
+            mlp=feed_forward_part(parts, config.ffn_hidden_size),
             mlp_bda=add,
         ),
     )

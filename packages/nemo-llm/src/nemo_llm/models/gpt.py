@@ -15,6 +15,8 @@ from nemo_llm.models.config import ModelConfig
 from nemo_llm.models.engine_configs import engine_config, running_layout
 from nemo_llm.models.initialisation import initialise
 from nemo_llm.models.layers.context import positions_of
+from nemo_llm.models.layers.cross_entropy import linear_cross_entropy
+from nemo_llm.models.layers.linear import ColumnParallel, make_ours
 from nemo_llm.models.layers.masks import Masks
 from nemo_llm.models.layers.rope import RotaryEmbedding
 from nemo_llm.models.layers.spec import Parts, block_spec
@@ -64,6 +66,7 @@ class GPT(GPTModel):
             if hasattr(attention.core_attention, "masks"):
                 attention.core_attention.masks = masks
         if self.post_process:
+            make_ours(self.output_layer)
             self.output_layer.register_forward_hook(self._finish_logits)
 
     def _preprocess(
@@ -99,6 +102,25 @@ class GPT(GPTModel):
         hidden = decoder_input if decoder_input is not None else self.decoder.input_tensor
         parts = self.config.tensor_model_parallel_size if self.config.sequence_parallel else 1
         return hidden.shape[0] * parts, dtype, hidden.device
+
+    def _postprocess(self, hidden_states: Tensor, *, labels: Tensor | None = None, **options: Any) -> Any:
+        layer, architecture = getattr(self, "output_layer", None), self.architecture
+        whole = (
+            labels is not None
+            and self.post_process
+            and not hidden_states.is_cuda
+            and self.config.tensor_model_parallel_size == 1
+            and self.config.mtp_num_layers is None
+            and architecture.logit_softcap is None
+            and type(layer) is ColumnParallel
+            and layer.bias is None
+        )
+        if not whole or labels is None or layer is None:
+            return super()._postprocess(hidden_states=hidden_states, labels=labels, **options)
+        tied = self.share_embeddings_and_output_weights
+        weight = self.shared_embedding_or_output_weight() if tied else layer.weight
+        rows = hidden_states.reshape(-1, hidden_states.shape[-1])
+        return linear_cross_entropy(rows, weight, labels.t().reshape(-1)).view(labels.t().shape).t()
 
     def _finish_logits(self, module: Any, inputs: Any, output: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
         logits, bias = output

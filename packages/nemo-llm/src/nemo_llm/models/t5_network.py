@@ -15,7 +15,6 @@ from megatron.core.transformer import attention
 from megatron.core.transformer.attention import CrossAttention, CrossAttentionSubmodules, SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType, ModelType
 from megatron.core.transformer.identity_op import IdentityOp
-from megatron.core.transformer.mlp import MLPSubmodules
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlock, TransformerBlockSubmodules
 from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
@@ -29,7 +28,7 @@ from nemo_llm.models.initialisation import initialise
 from nemo_llm.models.layers.attention import SDPAttention
 from nemo_llm.models.layers.logits import hide_padding
 from nemo_llm.models.layers.masks import Masks
-from nemo_llm.models.layers.spec import Parts, local_parts
+from nemo_llm.models.layers.spec import Parts, feed_forward_part, local_parts
 from nemo_llm.models.t5 import T5Config
 
 __all__ = ["T5", "RelativePositions", "build_chunks", "build_t5"]
@@ -237,11 +236,7 @@ def _block(config: Any, parts: Parts, *, decoder: bool) -> TransformerBlockSubmo
             self_attn_bda=get_bias_dropout_add,
             **cross,
             pre_mlp_layernorm=parts.norm,
-            mlp=ModuleSpec(
-                parts.mlp,
-                submodules=MLPSubmodules(linear_fc1=parts.column, linear_fc2=parts.row),
-                params={"ffn_hidden_size": config.ffn_hidden_size},
-            ),
+            mlp=feed_forward_part(parts, config.ffn_hidden_size),
             mlp_bda=get_bias_dropout_add,
         ),
     )

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from nemo_core.errors import ConfigError
 from nemo_llm.models.layers.blockwise import Rules, attend_blockwise, visible
+from nemo_llm.models.layers.causal import causal_attention
 from nemo_llm.models.layers.context import gather_sequence, spans_of
 from nemo_llm.models.layers.masks import Masks
 from nemo_llm.models.layers.ring import attend_ring
@@ -164,6 +165,8 @@ class SDPAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if causal and q.shape[2] == 1:
             causal = False  # a single query sees itself; the kernel without a mask is the faster
+        if causal and not dropout and not q.is_cuda:
+            return causal_attention(q, k, v, rules.scale)
         if _emulated(q):
             return self._fused(q.float(), k.float(), v.float(), rules, mask, causal).to(q.dtype)
         with self._random(dropout):

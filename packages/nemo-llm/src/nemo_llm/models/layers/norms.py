@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nemo_llm.models.layers.rms_norm import rms_norm
+
 __all__ = ["AddNorm", "Norm", "PostNormAdd"]
 
 
@@ -46,6 +48,8 @@ class Norm(nn.Module):
         """Normalise."""
         if self.kind == "layer":
             return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        if not x.is_cuda:
+            return rms_norm(x, self.weight, self.eps, plus_one=self.kind == "rms_plus_one")
         if self.kind == "rms":
             return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
         # In float32 to the end: 1 + weight in bfloat16 would lose most of a small weight.

@@ -15,6 +15,7 @@ from megatron.core.tensor_parallel.random import CheckpointWithoutOutput
 from megatron.core.transformer import attention, multi_latent_attention
 from torch import Tensor
 
+from nemo_llm.models.layers.linear import make_ours
 from nemo_llm.models.layers.rope import rotate
 
 __all__ = ["LatentSelfAttention", "SelfAttention"]
@@ -63,6 +64,8 @@ class LatentSelfAttention(multi_latent_attention.MLASelfAttention):
         if not isinstance(multi_latent_attention.TELinear, type):  # without Transformer Engine a mock is there
             multi_latent_attention.HAVE_TE = False
         super().__init__(config, submodules, layer_number, **options)
+        for name in ("linear_q_down_proj", "linear_kv_down_proj"):
+            make_ours(getattr(self, name, None))
         self.rotary_pos_emb = None
         self.interleaved = config.model.rope.interleaved
         self.window = None

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
-from megatron.core.tensor_parallel.layers import ColumnParallelLinear, RowParallelLinear
+from megatron.core.tensor_parallel.layers import ColumnParallelLinear
 from megatron.core.transformer.attention import SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.identity_op import IdentityOp
-from megatron.core.transformer.mlp import MLP, MLPSubmodules
+from megatron.core.transformer.mlp import MLPSubmodules
 from megatron.core.transformer.moe.experts import SequentialMLP
 from megatron.core.transformer.moe.moe_layer import MoELayer, MoESubmodules
 from megatron.core.transformer.moe.shared_experts import SharedExpertMLP
@@ -27,11 +27,21 @@ from megatron.core.transformer.transformer_layer import (
 from nemo_llm.models.config import ModelConfig
 from nemo_llm.models.engine_configs import transformer_engine
 from nemo_llm.models.layers.attention import SDPAttention
+from nemo_llm.models.layers.linear import ColumnParallel, RowParallel
 from nemo_llm.models.layers.norms import Norm, PostNormAdd
 from nemo_llm.models.layers.routing import Router
 from nemo_llm.models.layers.self_attention import LatentSelfAttention, SelfAttention
+from nemo_llm.models.layers.swiglu import FeedForward
 
-__all__ = ["Parts", "block_spec", "layer_spec", "local_parts", "parts_at_hand", "transformer_engine_parts"]
+__all__ = [
+    "Parts",
+    "block_spec",
+    "feed_forward_part",
+    "layer_spec",
+    "local_parts",
+    "parts_at_hand",
+    "transformer_engine_parts",
+]
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,12 @@ class Parts:
     Weights have the same names whatever the parts, so checkpoints and conversions do not depend on them.
     """
 
-    column: Any = ColumnParallelLinear
-    row: Any = RowParallelLinear
+    column: Any = ColumnParallel
+    row: Any = RowParallel
     norm: Any = Norm
     attention: Any = SDPAttention
     self_attention: Any = SelfAttention
-    mlp: Any = MLP
+    mlp: Any = FeedForward
 
 
 def local_parts() -> Parts:
@@ -104,14 +114,16 @@ def _attention(config: ModelConfig, parts: Parts) -> ModuleSpec:
                 k_layernorm=norm,
             ),
         )
+    # Of these the engine takes those that it knows only; LatentSelfAttention makes them ours.
+    down = ColumnParallelLinear if parts.column is ColumnParallel else parts.column
     return ModuleSpec(
         LatentSelfAttention,
         params=params,
         submodules=MLASelfAttentionSubmodules(
             linear_q_proj=parts.column,
-            linear_q_down_proj=parts.column,
+            linear_q_down_proj=down,
             linear_q_up_proj=parts.column,
-            linear_kv_down_proj=parts.column,
+            linear_kv_down_proj=down,
             linear_kv_up_proj=parts.column,
             core_attention=parts.attention,
             linear_proj=parts.row,
@@ -121,10 +133,21 @@ def _attention(config: ModelConfig, parts: Parts) -> ModuleSpec:
     )
 
 
-def _feed_forward(config: ModelConfig, layer: int, parts: Parts) -> ModuleSpec:
+def feed_forward_part(parts: Parts, ffn_size: int) -> type:
+    """Return the class of a dense feed-forward part; of a ``ModuleSpec`` that it does not know the engine warns."""
+    linears = MLPSubmodules(linear_fc1=parts.column, linear_fc2=parts.row)
+
+    class FeedForward(parts.mlp):  # type: ignore[name-defined]
+        def __init__(self, config: Any, **options: Any) -> None:
+            super().__init__(config, submodules=linears, ffn_hidden_size=ffn_size, **options)
+
+    return FeedForward
+
+
+def _feed_forward(config: ModelConfig, layer: int, parts: Parts) -> Any:
     linears = MLPSubmodules(linear_fc1=parts.column, linear_fc2=parts.row)
     if config.experts is None or layer in config.experts.dense_layers:
-        return ModuleSpec(parts.mlp, submodules=linears, params={"ffn_hidden_size": config.ffn_size})
+        return feed_forward_part(parts, config.ffn_size)
     return ModuleSpec(
         MoELayer,
         submodules=MoESubmodules(
