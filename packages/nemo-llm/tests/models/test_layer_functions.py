@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nemo_llm.models.layers import causal
-from nemo_llm.models.layers.causal import causal_attention
 from nemo_llm.models.layers.cross_entropy import linear_cross_entropy
 from nemo_llm.models.layers.linear import WeightGradient, linear, product
 from nemo_llm.models.layers.rms_norm import rms_norm
@@ -110,52 +108,12 @@ def test_a_graph_of_the_loss_that_is_kept_gives_the_same_gradients_again() -> No
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-
-
-@each_type
-@pytest.mark.parametrize(
-    ("length", "heads", "kv_heads", "dim", "value_dim"),
-    [(1, 2, 2, 4, 4), (64, 2, 2, 8, 8), (65, 4, 2, 8, 4), (150, 6, 1, 4, 8)],
-)
-def test_attention(
-    dtype: torch.dtype, close: float, length: int, heads: int, kv_heads: int, dim: int, value_dim: int
-) -> None:
-    inputs = [
-        random(2, heads, length, dim, dtype=dtype),
-        random(2, kv_heads, length, dim, dtype=dtype, seed=1),
-        random(2, kv_heads, length, value_dim, dtype=dtype, seed=2),
-    ]
-    same(causal_attention, plain_attention, inputs, close)
-
-
-def test_attention_to_longer_texts_goes_in_blocks_of_queries_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(causal, "QUERIES", 32)
-    monkeypatch.setattr(causal, "_blocks", lambda length: (16, 3))
-    same(causal_attention, plain_attention, [random(1, 4, 100, 4, seed=each) for each in range(3)], 1e-12)
-
-
-def test_attention_to_scores_beyond_the_range_of_exponentials() -> None:
-    inputs = [random(1, 1, 80, 4, seed=each) for each in range(3)]
-    sharp = [(1e3 * inputs[0]).detach().requires_grad_(), *inputs[1:]]
-    same(causal_attention, plain_attention, sharp, 1e-9)
-
-
-def test_attention_of_strided_inputs_is_laid_out_sequence_first() -> None:
-    inputs = [random(10, 2, 3, 4, seed=each).permute(1, 2, 0, 3) for each in range(3)]
-    out = causal_attention(inputs[0], inputs[1], inputs[2])
-    assert out.permute(2, 0, 1, 3).is_contiguous()
-    torch.testing.assert_close(out, plain_attention(*inputs))
-
-
 def test_gradients_are_the_derivatives() -> None:
     small: list[tuple[Callable[..., Any], list[Tensor]]] = [
         (linear, [random(2, 3), random(4, 3), random(4)]),
         (swiglu, [random(2, 6)]),
         (rms_norm, [random(2, 5), random(5)]),
         (lambda x, w: linear_cross_entropy(x, w, torch.tensor([0, 3])), [random(2, 3), random(4, 3)]),
-        (causal_attention, [random(1, 2, 5, 3, seed=each) for each in range(3)]),
     ]
     for function, inputs in small:
         assert torch.autograd.gradcheck(function, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> linear(x, weight)
         tensor([[2., 2.]], dtype=torch.bfloat16)
     """
-    wide = widen(x)
+    wide = x if _is_few(x) and _has_arithmetic(x.dtype) else widen(x)
     if wide is x:
         return functional.linear(x, weight, bias)
     return functional.linear(wide, widen(weight), None if bias is None else widen(bias)).to(x.dtype)
@@ -36,8 +37,8 @@ class Weight:
     Args:
         weight: (out, in).
         bias: (out).
-        pack: Lay float32 weights out a second time, as oneDNN's kernels for few rows like them: a third faster, for as
-            much memory again. Without effect on other types and on a GPU.
+        pack: Lay weights out a second time, as oneDNN's kernels for few rows like them: a third faster, for as much
+            memory again. Without effect on a GPU and on types that the processor has no arithmetic for.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, pack: bool = False) -> None:
@@ -48,7 +49,7 @@ class Weight:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product with (..., in), and the bias added."""
-        if self.packed is not None and x.numel() <= _FEW * x.shape[-1]:
+        if self.packed is not None and _is_few(x):
             return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
         return linear(x, self.weight, self.bias)
 
@@ -56,11 +57,23 @@ class Weight:
 def can_pack(weight: Tensor) -> bool:
     """Return whether there is a layout for few rows of this type on this machine."""
     return (
-        weight.dtype == torch.float32
-        and not weight.is_cuda
+        not weight.is_cuda
+        and (weight.dtype == torch.float32 or _has_arithmetic(weight.dtype))
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )
+
+
+def _is_few(x: Tensor) -> bool:
+    return x.numel() <= _FEW * x.shape[-1]
+
+
+@functools.cache
+def _has_arithmetic(dtype: torch.dtype) -> bool:
+    """Whether the processor computes in this half precision: few rows then gain from weights of half the bytes."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float16 and bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
 class Matrix:

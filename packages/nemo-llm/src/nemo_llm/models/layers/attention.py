@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from nemo_core.errors import ConfigError
 from nemo_llm.models.layers.blockwise import Rules, attend_blockwise, visible
-from nemo_llm.models.layers.causal import causal_attention
 from nemo_llm.models.layers.context import gather_sequence, spans_of
+from nemo_llm.models.layers.linear import widen
 from nemo_llm.models.layers.masks import Masks
 from nemo_llm.models.layers.ring import attend_ring
 
@@ -21,13 +21,6 @@ __all__ = ["SDPAttention"]
 
 #: A mask with more elements than this is not made at once; attention goes block by block instead.
 LARGEST_MASK = 1 << 27
-
-
-def _emulated(x: Tensor) -> bool:
-    """Whether the processor has no instructions for this type: torch's kernel is then several times slower in it."""
-    if x.device.type != "cpu" or x.dtype == torch.float32:
-        return False
-    return x.dtype != torch.bfloat16 or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class SDPAttention(nn.Module):
@@ -165,10 +158,9 @@ class SDPAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if causal and q.shape[2] == 1:
             causal = False  # a single query sees itself; the kernel without a mask is the faster
-        if causal and not dropout and not q.is_cuda:
-            return causal_attention(q, k, v, rules.scale)
-        if _emulated(q):
-            return self._fused(q.float(), k.float(), v.float(), rules, mask, causal).to(q.dtype)
+        wide = widen(q)
+        if wide is not q:
+            return self._fused(wide, widen(k), widen(v), rules, mask, causal).to(q.dtype)
         with self._random(dropout):
             return F.scaled_dot_product_attention(
                 q, k, v, mask, dropout, causal, scale=rules.scale, enable_gqa=q.shape[1] != k.shape[1]

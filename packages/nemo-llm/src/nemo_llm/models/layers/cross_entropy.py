@@ -18,7 +18,7 @@ from nemo_llm.models.layers.linear import WeightGradient, widen
 __all__ = ["linear_cross_entropy"]
 
 #: Rows whose logits are made at a time, if those are this many bytes at least.
-ROWS, BYTES = 256, 1 << 23
+ROWS, BYTES = 256, 1 << 27
 #: Probabilities of more bytes are not kept for the backward pass but computed again.
 KEPT = 1 << 31
 

@@ -1,8 +1,8 @@
 """The engine's matrices on a processor without a GPU: products in float32, gradients added where they are kept.
 
-Two things cost time there that need not. Few processors have arithmetic for half precision, and without it torch's
-products are ten to a hundred times slower than float32's; here their factors are widened, which loses nothing, and the
-sum is rounded once. And a weight's gradient is computed, kept, and then added to the engine's buffer (``main_grad``) by
+Two things cost time there that need not. Few processors have arithmetic for half precision: where it is emulated,
+torch's products are ten to a hundred times slower than float32's, and with AVX-512's instructions they still take twice
+as long. Here their factors are widened, which loses nothing, and the sum is rounded once; only AMX's tiles are faster. And a weight's gradient is computed, kept, and then added to the engine's buffer (``main_grad``) by
 a hook; here the product adds to the buffer itself, as the engine's own ``gradient_accumulation_fusion`` does on a GPU.
 """
 
@@ -28,7 +28,7 @@ def widen(x: Tensor) -> Tensor:
     >>> widen(torch.ones(2, dtype=torch.float64)).dtype
     torch.float64
     """
-    if x.is_cuda or x.dtype not in (torch.bfloat16, torch.float16) or _has_arithmetic(x.dtype):
+    if x.is_cuda or x.dtype not in (torch.bfloat16, torch.float16) or _has_tiles(x.dtype):
         return x
     return x.float()
 
@@ -39,9 +39,10 @@ def full(x: Tensor) -> Tensor:
 
 
 @functools.cache
-def _has_arithmetic(dtype: torch.dtype) -> bool:
-    known = torch.ops.mkldnn
-    return bool(known._is_mkldnn_bf16_supported() if dtype == torch.bfloat16 else known._is_mkldnn_fp16_supported())
+def _has_tiles(dtype: torch.dtype) -> bool:
+    cpu: Any = torch.cpu
+    asked = "_is_amx_tile_supported" if dtype == torch.bfloat16 else "_is_amx_fp16_supported"
+    return bool(getattr(cpu, asked, bool)())
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

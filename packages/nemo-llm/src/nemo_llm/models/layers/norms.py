@@ -48,7 +48,7 @@ class Norm(nn.Module):
         """Normalise."""
         if self.kind == "layer":
             return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-        if not x.is_cuda:
+        if not x.is_cuda and torch.is_grad_enabled():
             return rms_norm(x, self.weight, self.eps, plus_one=self.kind == "rms_plus_one")
         if self.kind == "rms":
             return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
