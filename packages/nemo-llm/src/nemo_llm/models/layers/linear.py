@@ -2,8 +2,9 @@
 
 Two things cost time there that need not. Few processors have arithmetic for half precision: where it is emulated,
 torch's products are ten to a hundred times slower than float32's, and with AVX-512's instructions they still take twice
-as long. Here their factors are widened, which loses nothing, and the sum is rounded once; only AMX's tiles are faster. And a weight's gradient is computed, kept, and then added to the engine's buffer (``main_grad``) by
-a hook; here the product adds to the buffer itself, as the engine's own ``gradient_accumulation_fusion`` does on a GPU.
+as long. Here their factors are widened, which loses nothing, and the sum is rounded once; only AMX's tiles are faster.
+And a weight's gradient is computed, kept, and then added to the engine's buffer (``main_grad``) by a hook; here the
+product adds to the buffer itself, as the engine's own ``gradient_accumulation_fusion`` does on a GPU.
 """
 
 from __future__ import annotations
