@@ -131,6 +131,16 @@ def test_one_prompt_is_answered_with_its_text(folders: Path, capsys: pytest.Capt
     assert [(each["prompt"], each["text"] + "\n") for each in found] == [("KING RICHARD:", said)]
 
 
+def test_an_end_that_the_model_forces_is_announced(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["llm", "generate", str(folders / "model.dist"), "-p", "To be", "--ignore-eos"]
+    assert run([*command, "--max-tokens", "200", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "note: the model takes 96 tokens, prompt included" in said.err
+    assert json.loads(said.out)[0]["tokens"] == 96 - len("To be")
+    assert run([*command, "--max-tokens", "9"]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
 def test_prompts_come_from_files(folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = tmp_path / "prompts.txt"
     lines.write_text("To be\n\nor not\n")

@@ -132,6 +132,9 @@ def _print(request: _Request, model: Any, *, speaks: bool) -> None:
     from nemo_llm.generation import stream
 
     prompts = [_tokens(each, model.tokenizer) for each in request.prompts]
+    longest = model.config.max_length
+    if speaks and request.settings["max_tokens"] >= longest:
+        typer.echo(f"note: the model takes {longest} tokens, prompt included; it ends there", err=True)
     if len(prompts) == 1 and not request.json:
         pieces = stream(model, prompts[0], **request.settings)
         first = next(pieces, "")  # what is wrong with the prompt is said before it is printed
