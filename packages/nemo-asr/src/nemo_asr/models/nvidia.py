@@ -22,7 +22,7 @@ __all__ = [
 
 #: By registry name: settings that NVIDIA NeMo does not have, each with the value by which we do what NeMo does.
 ONLY_OURS: Mapping[str, Mapping[str, Any]] = {
-    "asr.MelSpectrogram": {"feature_version": 2},
+    "MelSpectrogram": {"feature_version": 2},
     "asr.ConvASREncoder": {"norm_eps": 1e-3, "norm_momentum": 0.1},
     "asr.ConvClassifier": {"pool_padding": True},
     "asr.ClassificationModel": {"crop_or_pad": None, "label_smoothing": 0.0},

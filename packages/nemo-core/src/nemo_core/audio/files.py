@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import soundfile as sf
 
 from nemo_core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import soundfile as sf
 
 __all__ = ["AUDIO_SUFFIXES", "audio_duration", "prepare_samples", "read_audio"]
 
@@ -46,8 +49,9 @@ def read_audio(
             rate or number of channels than asked for.
 
     Example:
+        >>> import io, soundfile
         >>> content = io.BytesIO()
-        >>> sf.write(content, np.zeros(800), 8000, format="WAV")
+        >>> soundfile.write(content, np.zeros(800), 8000, format="WAV")
         >>> samples, rate = read_audio(content.getvalue(), sample_rate=16000)
         >>> samples.shape, samples.dtype, rate
         ((1600,), dtype('float32'), 16000)
@@ -87,9 +91,7 @@ def prepare_samples(
         first = int(np.argmin(finite))
         raise DataError(f"{name}: sample {first} is {samples[first]}", hint="the file is damaged; write it again")
     if rate != target_rate:
-        import soxr
-
-        samples = soxr.resample(samples, rate, target_rate)
+        samples = _library("soxr").resample(samples, rate, target_rate)
     return samples
 
 
@@ -101,7 +103,7 @@ def audio_duration(source: str | Path | bytes | BinaryIO) -> float:
     """
     name = describe(source)
     with _open(source, name) as file:
-        return file.frames / file.samplerate
+        return float(file.frames / file.samplerate)
 
 
 def describe(source: object) -> str:
@@ -114,7 +116,7 @@ def describe(source: object) -> str:
 def _select(samples: np.ndarray, channel: int | str | None, name: str) -> np.ndarray:
     count = samples.shape[1]
     if channel == "average":
-        return samples.mean(axis=1)
+        return np.asarray(samples.mean(axis=1))
     if channel is None:
         if count == 1:
             return samples[:, 0]
@@ -140,9 +142,11 @@ def _open(source: str | Path | bytes | BinaryIO, name: str) -> sf.SoundFile:
         if len(source) == 0:
             raise DataError(f"{name}: no bytes")
         source = io.BytesIO(source)
+    library = _library("soundfile")
     try:
-        return sf.SoundFile(source)
-    except (sf.LibsndfileError, OSError, TypeError, ValueError) as error:
+        file: sf.SoundFile = library.SoundFile(source)
+        return file
+    except (library.LibsndfileError, OSError, TypeError, ValueError) as error:
         raise DataError(f"{name}: cannot be read as audio ({_reason(error)})", hint=_SUPPORTED) from error
 
 
@@ -158,9 +162,19 @@ def _decode(
             if start:
                 file.seek(start)
             samples = file.read(-1 if duration is None else round(duration * rate), dtype="float32", always_2d=True)
-        except sf.LibsndfileError as error:
+        except _library("soundfile").LibsndfileError as error:
             raise DataError(f"{name}: is damaged ({_reason(error)})", hint=_SUPPORTED) from error
     return samples, rate
+
+
+def _library(name: str) -> Any:
+    """Return a package of the extra, imported where audio is read and not before."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(
+            f"{name} is not installed, which reading audio needs", hint="pip install 'nemo-core[audio]'"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,7 @@ import soundfile as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_asr.data.audio import audio_duration, prepare_samples, read_audio
+from nemo_core.audio.files import audio_duration, prepare_samples, read_audio
 from nemo_core.errors import ConfigError, DataError
 
 

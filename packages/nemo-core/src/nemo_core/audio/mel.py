@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nemo_asr.modules.front_end import FrontEnd
 from nemo_core import types as nt
+from nemo_core.audio.front_end import FrontEnd
 from nemo_core.errors import ConfigError
 
 __all__ = ["MelSpectrogram", "mel_filterbank", "normalize_features"]
@@ -257,7 +257,8 @@ def mel_filterbank(
         triangles *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
     elif norm is not None:
         raise ConfigError(f"mel_norm {norm!r} is not known", hint="slaney or null")
-    return triangles.astype(np.float32)
+    filters: np.ndarray = triangles.astype(np.float32)
+    return filters
 
 
 _HZ_PER_MEL = 200.0 / 3  # below 1 kHz

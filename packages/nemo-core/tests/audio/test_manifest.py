@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_asr.data.manifest import Manifest, write_manifest
+from nemo_core.audio.manifest import Manifest, write_manifest
 from nemo_core.errors import DataError
 
 

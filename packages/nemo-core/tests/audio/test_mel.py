@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_asr.modules import MelSpectrogram
-from nemo_asr.modules.mel import mel_filterbank, normalize_features
+from nemo_core.audio import MelSpectrogram
+from nemo_core.audio.mel import mel_filterbank, normalize_features
 from nemo_core.errors import ConfigError, NeuralTypeError
 
 
