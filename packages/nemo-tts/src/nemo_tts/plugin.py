@@ -9,7 +9,126 @@ from nemo_core.plugins import hookimpl
 if TYPE_CHECKING:
     from nemo_core.plugins import Registry
 
+# NVIDIA's import paths are aliases, so that configurations and archives that name them work unchanged.
+_NVIDIA_MODULES = "nemo.collections.tts.modules"
+_NVIDIA_MODELS = "nemo.collections.tts.models"
+
 
 @hookimpl
 def nemo_components(registry: Registry) -> None:
-    """Offer nothing yet: the package holds its place in the workspace until its components arrive."""
+    """Register the modules, losses and models of speech synthesis."""
+    _models(registry)
+
+
+def _models(registry: Registry) -> None:
+    """Register modules, losses, models and published models."""
+    from nemo_tts.catalogue import register_published_models
+
+    sizes = {"n_layer": 1, "d_model": 8, "d_head": 4, "d_inner": 16, "dropout": 0.0, "dropatt": 0.0}
+    registry.module(
+        "tts.FFTransformerEncoder",
+        "nemo_tts.modules.fft:FFTransformerEncoder",
+        aliases=(f"{_NVIDIA_MODULES}.transformer.FFTransformerEncoder",),
+        summary="Feed-forward transformer over tokens",
+        example={"n_embed": 10, **sizes},
+        example_sizes={"condition": {"T": 1, "D": 8}},
+    )
+    registry.module(
+        "tts.FFTransformerDecoder",
+        "nemo_tts.modules.fft:FFTransformerDecoder",
+        aliases=(f"{_NVIDIA_MODULES}.transformer.FFTransformerDecoder",),
+        summary="Feed-forward transformer over frames",
+        example=sizes,
+        example_sizes={"condition": {"T": 1, "D": 8}},
+    )
+    registry.module(
+        "tts.TemporalPredictor",
+        "nemo_tts.modules.predictor:TemporalPredictor",
+        aliases=(f"{_NVIDIA_MODULES}.fastpitch.TemporalPredictor",),
+        summary="A number for each token: duration, pitch or energy",
+        example={"input_size": 8, "filter_size": 4, "dropout": 0.0},
+        example_sizes={"condition": {"T": 1, "D": 8}},
+    )
+    registry.module(
+        "tts.Aligner",
+        "nemo_tts.modules.aligner:Aligner",
+        aliases=(f"{_NVIDIA_MODULES}.aligner.AlignmentEncoder",),
+        summary="Learns which frames belong to which token",
+        example={"n_mel_channels": 8, "n_text_channels": 8, "n_att_channels": 4},
+        example_sizes={"condition": {"T": 1, "D": 8}},
+    )
+    small = {"upsample_initial_channel": 16, "initial_input_size": 8}
+    registry.module(
+        "tts.HiFiGanGenerator",
+        "nemo_tts.modules.hifigan:HiFiGanGenerator",
+        aliases=(f"{_NVIDIA_MODULES}.hifigan_modules.Generator",),
+        summary="Generator of HiFi-GAN: mel spectrogram to audio",
+        example=small,
+        example_sizes={"T": 4},
+    )
+    registry.module(
+        "tts.ISTFTGenerator",
+        "nemo_tts.modules.hifigan:ISTFTGenerator",
+        summary="Generator that ends in an inverse Fourier transform: faster",
+        example=small,
+        example_sizes={"T": 4},
+    )
+    registry.module(
+        "tts.MultiPeriodDiscriminator",
+        "nemo_tts.modules.discriminators:MultiPeriodDiscriminator",
+        aliases=(f"{_NVIDIA_MODULES}.hifigan_modules.MultiPeriodDiscriminator",),
+        summary="Discriminator of HiFi-GAN over periods",
+        example={"periods": [2, 3], "channels": [4, 8]},
+        example_sizes={"T": 256},
+    )
+    registry.module(
+        "tts.MultiScaleDiscriminator",
+        "nemo_tts.modules.discriminators:MultiScaleDiscriminator",
+        aliases=(f"{_NVIDIA_MODULES}.hifigan_modules.MultiScaleDiscriminator",),
+        summary="Discriminator of HiFi-GAN over scales",
+        example={"scales": 2, "width": 0.125},
+        example_sizes={"T": 256},
+    )
+    registry.module(
+        "tts.GriffinLimInversion",
+        "nemo_tts.modules.griffin_lim:GriffinLimInversion",
+        summary="Mel spectrogram to audio without a trained network",
+        example={
+            "mel": {"_target_": "MelSpectrogram", "features": 8, "normalize": None, "preemph": None},
+            "iterations": 2,
+        },
+        example_sizes={"T": 8},
+    )
+    for name, module, summary in (
+        ("MelLoss", "acoustic", "Distance of two spectrograms"),
+        ("DurationLoss", "acoustic", "Distance of logarithmic durations"),
+        ("PitchLoss", "acoustic", "Distance of the pitch of tokens"),
+        ("EnergyLoss", "acoustic", "Distance of the energy of tokens"),
+        ("ForwardSumLoss", "alignment", "Probability of all monotonic alignments"),
+        ("BinarizationLoss", "alignment", "Makes soft alignments sharp"),
+        ("DiscriminatorLoss", "adversarial", "Least squares for discriminators"),
+        ("GeneratorLoss", "adversarial", "Least squares for generators"),
+        ("FeatureMatchingLoss", "adversarial", "Distance of what discriminators see"),
+    ):
+        registry.loss(
+            f"tts.{name}",
+            f"nemo_tts.losses.{module}:{name}",
+            summary=summary,
+            example_sizes={"scores": {"T": 10}} if module == "alignment" else None,
+        )
+    registry.model(
+        "tts.FastPitch",
+        "nemo_tts.models.fastpitch:FastPitch",
+        aliases=(f"{_NVIDIA_MODELS}.FastPitchModel", f"{_NVIDIA_MODELS}.fastpitch.FastPitchModel"),
+        summary="Text to mel spectrogram, with durations, pitch and energy in hand",
+    )
+    registry.model(
+        "tts.HiFiGan",
+        "nemo_tts.models.hifigan:HiFiGan",
+        aliases=(f"{_NVIDIA_MODELS}.HifiGanModel", f"{_NVIDIA_MODELS}.hifigan.HifiGanModel"),
+        summary="Mel spectrogram to audio: HiFi-GAN and iSTFTNet",
+    )
+    registry.model(
+        "tts.GriffinLim", "nemo_tts.models.griffin_lim:GriffinLim", summary="Mel spectrogram to audio without weights"
+    )
+    register_published_models(registry)

@@ -97,6 +97,8 @@ class MelSpectrogram(FrontEnd):
         self.hop_length = n_window_stride or int(window_stride * sample_rate)
         self.n_fft = n_fft or 2 ** math.ceil(math.log2(max(self.win_length, 2)))
         self.n_mels = features
+        self.lowfreq = float(lowfreq)
+        self.highfreq = float(sample_rate / 2 if highfreq is None else highfreq)
         self.normalize = normalize
         self.preemph = preemph
         self.log = log
@@ -142,7 +144,23 @@ class MelSpectrogram(FrontEnd):
     @property
     def output_types(self) -> Mapping[str, nt.NeuralType]:
         """``features`` (B, D, T) and ``length`` (B,) in frames."""
-        return {**super().output_types, "features": nt.NeuralType(("B", "D", "T"), nt.MelSpectrogram())}
+        return {**super().output_types, "features": nt.NeuralType(("B", "D", "T"), self.element)}
+
+    @property
+    def element(self) -> nt.MelSpectrogram:
+        """What the features are: with all that a vocoder must know, unless they are normalised by utterance."""
+        if self.normalize not in (None, "NA"):
+            return nt.MelSpectrogram()
+        return nt.MelSpectrogram(
+            n_mels=self.n_mels * self.frame_splicing,
+            sample_rate=self.sample_rate,
+            hop_length=self.hop_length,
+            win_length=self.win_length,
+            fmin=self.lowfreq,
+            fmax=self.highfreq,
+            power=self.mag_power,
+            log=self.log,
+        )
 
     @property
     def sees_padding(self) -> bool:
@@ -152,7 +170,11 @@ class MelSpectrogram(FrontEnd):
     @nt.typed
     @torch.no_grad()
     def forward(self, audio: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (B, D, T) and their lengths (B,) in frames."""
+        """Return features (B, D, T) and their lengths (B,) in frames, without gradients."""
+        return self.differentiable(audio, length)
+
+    def differentiable(self, audio: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same with gradients, for losses on audio that a network has made."""
         with torch.autocast(device_type=audio.device.type, enabled=False):
             return self._features(audio.float(), length)
 
@@ -198,7 +220,11 @@ class MelSpectrogram(FrontEnd):
             return_complex=True,
         )
         power = spectrum.real.square() + spectrum.imag.square()
-        return power if self.mag_power == 2.0 else power.pow(self.mag_power / 2)
+        if self.mag_power == 2.0:
+            return power
+        if power.requires_grad:
+            power = power.clamp(min=1e-30)  # at zero, a root has an infinite gradient
+        return power.sqrt() if self.mag_power == 1.0 else power.pow(self.mag_power / 2)
 
     def frame_lengths(self, length: Tensor) -> Tensor:
         """Return how many frames (B,) come out for audio of ``length`` (B,) samples."""

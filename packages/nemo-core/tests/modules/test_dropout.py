@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_asr.modules.dropout import Dropout, dropout
+from nemo_core.modules.dropout import Dropout, dropout
 
 
 @given(st.floats(0.01, 0.99), st.integers(0, 2**31))
