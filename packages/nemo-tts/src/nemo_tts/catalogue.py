@@ -9,45 +9,88 @@ if TYPE_CHECKING:
 
 __all__ = ["register_published_models"]
 
-_HUB = "hf://nvidia/{name}/{name}.nemo"
 _NGC = "https://api.ngc.nvidia.com/v2/models/nvidia/nemo/{folder}/versions/{version}/files/{file}.nemo"
-_CC_BY = "CC-BY-4.0"
-_NGC_TERMS = "LicenseRef-NVIDIA-NGC"  # what the model's page in NVIDIA's NGC catalogue says
+_TERMS = "LicenseRef-NVIDIA-NGC"  # what the model's page in NVIDIA's NGC catalogue says
 
-_FASTPITCH, _HIFIGAN = "tts.FastPitch", "tts.HiFiGan"
-
-#: Name, model, what it is, languages.
-_ON_HUB = (
-    ("tts_en_fastpitch", _FASTPITCH, "FastPitch with learned alignment, one voice (LJSpeech), 22050 Hz", "en"),
-    ("tts_hifigan", _HIFIGAN, "HiFi-GAN v1 for the spectrograms of tts_en_fastpitch, 22050 Hz", "en"),
-)
-#: Name, model, what it is, languages, folder, version, file.
-_ON_NGC = (
+#: Folder and version on NGC, languages, what they are; then name and, where it differs, file of each model.
+_FASTPITCH = (
+    ("tts_en_fastpitch 1.8.1", "en", "LJSpeech, ARPABET, 22050 Hz", "tts_en_fastpitch tts_en_fastpitch_align"),
+    ("tts_en_fastpitch IPA_1.13.0", "en", "LJSpeech, IPA, 22050 Hz", "tts_en_fastpitch_ipa tts_en_fastpitch_align_ipa"),
     (
-        "tts_en_hifigan",
-        _HIFIGAN,
-        "HiFi-GAN v1, one voice (LJSpeech), 22050 Hz",
+        "tts_en_multispeaker_fastpitchhifigan 1.10.0",
         "en",
-        "tts_hifigan",
-        "1.0.0rc1",
-        "tts_hifigan",
+        "HiFiTTS, 10 voices, ARPABET, 44100 Hz",
+        "tts_en_fastpitch_multispeaker",
     ),
     (
-        "tts_zh_fastpitch_sfspeech",
-        _FASTPITCH,
-        "FastPitch, one voice (SFSpeech), Mandarin with English words, 22050 Hz",
-        "zh en",
-        "tts_zh_fastpitch_hifigan_sfspeech",
-        "1.15.0",
-        "tts_zh_fastpitch_sfspeech",
+        "tts_de_fastpitch_multispeaker_5 1.11.0",
+        "de",
+        "HUI Audio Corpus German, 5 voices, 44100 Hz",
+        "tts_de_fastpitch_multispeaker_5",
     ),
     (
-        "tts_zh_hifigan_sfspeech",
-        _HIFIGAN,
-        "HiFi-GAN for the spectrograms of tts_zh_fastpitch_sfspeech, 22050 Hz",
+        "tts_de_fastpitchhifigan 1.15.0",
+        "de",
+        "Thorsten Neutral 21.02, letters, 22050 Hz",
+        "tts_de_fastpitch_singleSpeaker_thorstenNeutral_2102 tts_de_fastpitch_thorstens2102",
+    ),
+    (
+        "tts_de_fastpitchhifigan 1.15.0",
+        "de",
+        "Thorsten Neutral 22.10, letters, 22050 Hz",
+        "tts_de_fastpitch_singleSpeaker_thorstenNeutral_2210 tts_de_fastpitch_thorstens2210",
+    ),
+    (
+        "tts_es_multispeaker_fastpitchhifigan 1.15.0",
+        "es",
+        "Latin American Spanish, 174 voices, IPA, 44100 Hz",
+        "tts_es_fastpitch_multispeaker",
+    ),
+    (
+        "tts_zh_fastpitch_hifigan_sfspeech 1.15.0",
         "zh en",
-        "tts_zh_fastpitch_hifigan_sfspeech",
-        "1.15.0",
+        "SFSpeech, Mandarin with English words, pinyin, 22050 Hz",
+        "tts_zh_fastpitch_sfspeech",
+    ),
+)
+_HIFIGAN = (
+    ("tts_hifigan 1.0.0rc1", "en", "LJSpeech, 22050 Hz", "tts_en_hifigan tts_hifigan"),
+    ("tts_en_lj_hifigan 1.6.0", "en", "LJSpeech, tuned to Mixer-TTS, 22050 Hz", "tts_en_lj_hifigan_ft_mixertts"),
+    ("tts_en_lj_hifigan 1.6.0", "en", "LJSpeech, tuned to Mixer-TTS-X, 22050 Hz", "tts_en_lj_hifigan_ft_mixerttsx"),
+    (
+        "tts_en_multispeaker_fastpitchhifigan 1.10.0",
+        "en",
+        "HiFiTTS, tuned to FastPitch, 44100 Hz",
+        "tts_en_hifitts_hifigan_ft_fastpitch",
+    ),
+    (
+        "tts_de_fastpitch_multispeaker_5 1.11.0",
+        "de",
+        "HUI Audio Corpus German, tuned to FastPitch, 44100 Hz",
+        "tts_de_hui_hifigan_ft_fastpitch_multispeaker_5",
+    ),
+    (
+        "tts_de_fastpitchhifigan 1.15.0",
+        "de",
+        "Thorsten Neutral 21.02, tuned to FastPitch, 22050 Hz",
+        "tts_de_hifigan_singleSpeaker_thorstenNeutral_2102 tts_de_hifigan_thorstens2102",
+    ),
+    (
+        "tts_de_fastpitchhifigan 1.15.0",
+        "de",
+        "Thorsten Neutral 22.10, tuned to FastPitch, 22050 Hz",
+        "tts_de_hifigan_singleSpeaker_thorstenNeutral_2210 tts_de_hifigan_thorstens2210",
+    ),
+    (
+        "tts_es_multispeaker_fastpitchhifigan 1.15.0",
+        "es",
+        "Latin American Spanish, tuned to FastPitch, 44100 Hz",
+        "tts_es_hifigan_ft_fastpitch_multispeaker",
+    ),
+    (
+        "tts_zh_fastpitch_hifigan_sfspeech 1.15.0",
+        "zh en",
+        "SFSpeech, tuned to FastPitch, 22050 Hz",
         "tts_zh_hifigan_sfspeech",
     ),
 )
@@ -60,20 +103,20 @@ def register_published_models(registry: Registry) -> None:
         >>> from nemo_core.plugins import Registry
         >>> registry = Registry()
         >>> register_published_models(registry)
-        >>> registry.get("pretrained", "tts_en_fastpitch").target
-        'hf://nvidia/tts_en_fastpitch/tts_en_fastpitch.nemo'
+        >>> entry = registry.get("pretrained", "tts_en_fastpitch")
+        >>> entry.name, entry.metadata["languages"]
+        ('nvidia/tts_en_fastpitch', ('en',))
     """
-    entries = [(*each, _HUB.format(name=each[0]), _CC_BY) for each in _ON_HUB]
-    for name, model, summary, languages, folder, version, file in _ON_NGC:
-        location = _NGC.format(folder=folder, version=version, file=file)
-        entries.append((name, model, summary, languages, location, _NGC_TERMS))
-    for name, model, summary, languages, location, license in entries:
-        registry.pretrained(
-            f"nvidia/{name}",
-            location=location,
-            aliases=(name,),
-            summary=summary,
-            license=license,
-            model=model,
-            languages=tuple(languages.split()),
-        )
+    for model, kind, published in (("tts.FastPitch", "FastPitch", _FASTPITCH), ("tts.HiFiGan", "HiFi-GAN", _HIFIGAN)):
+        for place, languages, what, names in published:
+            folder, version = place.split()
+            name, _, file = names.partition(" ")
+            registry.pretrained(
+                f"nvidia/{name}",
+                location=_NGC.format(folder=folder, version=version, file=file or name),
+                aliases=(name,),
+                summary=f"{kind}: {what}",
+                license=_TERMS,
+                model=model,
+                languages=tuple(languages.split()),
+            )

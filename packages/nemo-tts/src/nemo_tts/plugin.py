@@ -114,7 +114,6 @@ def _models(registry: Registry) -> None:
             f"tts.{name}",
             f"nemo_tts.losses.{module}:{name}",
             summary=summary,
-            example_sizes={"scores": {"T": 10}} if module == "alignment" else None,
         )
     registry.model(
         "tts.FastPitch",

@@ -59,7 +59,7 @@ class _Outputs(NamedTuple):
 
 
 class FastPitch(Model):
-    """Parallel text to speech with pitch prediction (Łańcucki, ICASSP 2021), and with learned alignment (Badlani et al.).
+    """Parallel text to speech with pitch prediction (Łańcucki, ICASSP 2021), whose alignment is learned on the way.
 
     Text is encoded; durations, pitch and, if there is a predictor for it, energy of each token are predicted; pitch and
     energy are added to the encoding, tokens are repeated as long as they last, and decoded.

@@ -30,9 +30,9 @@ class HiFiGan(Vocoder, TrainedInTurn):
     """A generator of audio, and the discriminators it is trained against (Kong et al., NeurIPS 2020).
 
     For synthesis the generator is enough; the discriminators are what training needs. In each step they learn first
-    to tell real audio from generated audio, and then the generator learns to pass, to look the same to them, and to have
-    the mel spectrogram it was made from. It logs ``train_loss`` and the parts of it, and ``val_loss``, the distance of
-    mel spectrograms.
+    to tell real audio from generated audio, and then the generator learns to pass, to look the same to them, and to
+    have the mel spectrogram it was made from. It logs ``train_loss`` and the parts of it, and ``val_loss``, the
+    distance of mel spectrograms.
 
     Args:
         preprocessor: How the spectrograms are made.
@@ -40,8 +40,8 @@ class HiFiGan(Vocoder, TrainedInTurn):
         mpd: Discriminator of periods.
         msd: Discriminator of scales.
         l1_loss_factor: Weight of the distance of mel spectrograms.
-        trg_mel_highfreq: Upper edge, Hz, of the spectrograms of that distance; half the sample rate if not given, so that
-            it hears what the generator's input does not tell.
+        trg_mel_highfreq: Upper edge, Hz, of the spectrograms of that distance; half the sample rate if not given, so
+            that it hears what the generator's input does not tell.
 
     Raises:
         ConfigError: The generator does not fit the spectrograms.
@@ -95,7 +95,7 @@ class HiFiGan(Vocoder, TrainedInTurn):
         discriminators = self.discriminator_loss(real=judged, generated=told)
         self.take_turn("discriminators", discriminators)
 
-        with self.only("generator"), torch.no_grad():
+        with torch.no_grad():
             _, seen = self._judge(real)
         with self.only("generator"):
             scores, features = self._judge(made)

@@ -19,8 +19,10 @@ __all__ = ["SPECTRAL", "fastpitch_config", "fastpitch_weights", "fit_vocabulary"
 logger = logging.getLogger(__name__)
 
 #: What NVIDIA calls the tensors of spectral norm, and what torch calls them now.
-SPECTRAL = (("weight_orig", "parametrizations.weight.original"),) + tuple(
-    (f"weight_{letter}", f"parametrizations.weight.0._{letter}") for letter in "uv"
+SPECTRAL = (
+    ("weight_orig", "parametrizations.weight.original"),
+    ("weight_u", "parametrizations.weight.0._u"),
+    ("weight_v", "parametrizations.weight.0._v"),
 )
 
 
@@ -141,8 +143,18 @@ def hifigan_weights(state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> 
             if name in weights:
                 weights[name] = weight.reshape(weights[name].shape)
         elif name.startswith("generator."):
-            weights[name] = weight
+            weights[_nested(name, ours)] = weight
     return weights
+
+
+def _nested(name: str, ours: Mapping[str, Tensor]) -> str:
+    """Return a name with the residual blocks by stage: those of the first archives are numbered through."""
+    parts = name.split(".")
+    if name in ours or parts[1] != "resblocks" or len(parts) != 6:
+        return name
+    blocks = len({other.split(".")[3] for other in ours if other.startswith("generator.resblocks.0.")})
+    stage, block = divmod(int(parts[2]), max(blocks, 1))
+    return ".".join(["generator", "resblocks", str(stage), str(block), *parts[3:]])
 
 
 def _tokenizer(section: Any) -> dict[str, Any] | None:

@@ -74,7 +74,7 @@ class Aligner(NeuralModule):
 
     @functools.cached_property
     def input_types(self) -> Mapping[str, nt.NeuralType]:
-        """``spectrogram`` (B, D, M), ``embedded`` tokens (B, T, E), their lengths, a log-prior (B, M, T), a condition."""
+        """``spectrogram`` (B, D, M), ``embedded`` tokens (B, T, E), lengths, a log-prior (B, M, T), a condition."""
         return {
             "spectrogram": nt.NeuralType(("B", f"D:{self.n_mel_channels}", "T"), nt.MelSpectrogram()),
             "embedded": nt.NeuralType(("B", "T", f"D:{self.n_text_channels}"), nt.EmbeddedText()),

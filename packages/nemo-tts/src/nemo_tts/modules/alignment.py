@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -53,7 +54,7 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
     best[0, :, 2:] = -np.inf
     rows = best.reshape(steps, -1)
     came = np.empty(rows.shape[1] - 1, np.float32)
-    for before, here in zip(rows[:-1], rows[1:], strict=True):
+    for before, here in itertools.pairwise(rows):
         np.maximum(before[:-1], before[1:], out=came)
         here[1:] += came
     path = np.full((batch, steps), -1, np.int64)
@@ -91,8 +92,8 @@ def durations_of(path: Tensor, tokens: int) -> Tensor:
 def beta_binomial_prior(tokens: Tensor, frames: Tensor, scale: float = 1.0) -> Tensor:
     """Return how probable each token is at each frame before anything is known of the audio.
 
-    It is a beta-binomial distribution whose mean goes along the diagonal (One TTS Alignment to Rule Them All, Badlani et
-    al., ICASSP 2022): at frame m of M it has alpha = ``scale`` (m + 1) and beta = ``scale`` (M - m).
+    It is a beta-binomial distribution whose mean goes along the diagonal (One TTS Alignment to Rule Them All, Badlani
+    et al., ICASSP 2022): at frame m of M it has alpha = ``scale`` (m + 1) and beta = ``scale`` (M - m).
 
     Args:
         tokens: Tokens of each utterance (B,).

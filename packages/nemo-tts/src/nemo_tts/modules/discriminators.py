@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
@@ -102,9 +103,7 @@ class _Period(nn.Module):
         super().__init__()
         self.period = period
         steps = [1, *channels]
-        self.convs = nn.ModuleList(
-            NormedConv(a, b, 5, stride=3, over_rows=True) for a, b in zip(steps, steps[1:], strict=False)
-        )
+        self.convs = nn.ModuleList(NormedConv(a, b, 5, stride=3, over_rows=True) for a, b in itertools.pairwise(steps))
         self.convs.append(NormedConv(steps[-1], steps[-1], 5, over_rows=True))
         self.conv_post = NormedConv(steps[-1], 1, 3, over_rows=True)
 

@@ -1,0 +1,21 @@
+"""What the tests of nemo-tts share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+REFERENCE = Path(__file__).parents[4] / "shared" / "fixtures" / "nvidia"
+SUPPORT = Path(__file__).parent / "support"
+if str(SUPPORT) not in sys.path:
+    sys.path.insert(0, str(SUPPORT))
+
+
+@pytest.fixture
+def nvidia() -> Path:
+    """Folder of archives and outputs of NVIDIA NeMo."""
+    if not REFERENCE.is_dir():
+        pytest.skip("reference outputs of NVIDIA NeMo are not here")
+    return REFERENCE
