@@ -14,7 +14,7 @@ from nemo_core.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from nemo_tts.synthesis import Speech, Synthesizer
 
-__all__ = ["synthesize"]
+__all__ = ["device_of", "synthesize"]
 
 
 def synthesize(
@@ -58,7 +58,7 @@ def synthesize(
 
     from nemo_tts.synthesis import load_synthesizer
 
-    speaks = load_synthesizer(model, vocoder, device=_device(device))
+    speaks = load_synthesizer(model, vocoder, device=device_of(device))
     voice: dict[str, Any] = {"speaker": speaker, "pace": pace, "pitch_shift": pitch_shift}
     if stream:
         if len(texts) > 1:
@@ -149,7 +149,7 @@ def _read(path: Path) -> list[str]:
     return [line.strip() for line in content.splitlines() if line.strip()]
 
 
-def _device(given: str) -> str:
+def device_of(given: str) -> str:
     if given != "auto":
         return given
     import torch
