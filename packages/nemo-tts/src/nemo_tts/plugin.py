@@ -18,6 +18,7 @@ _NVIDIA_MODELS = "nemo.collections.tts.models"
 def nemo_components(registry: Registry) -> None:
     """Register the modules, losses and models of speech synthesis."""
     _models(registry)
+    _speech(registry)
 
 
 def _models(registry: Registry) -> None:
@@ -131,3 +132,19 @@ def _models(registry: Registry) -> None:
         "tts.GriffinLim", "nemo_tts.models.griffin_lim:GriffinLim", summary="Mel spectrogram to audio without weights"
     )
     register_published_models(registry)
+
+
+def _speech(registry: Registry) -> None:
+    """Register data, recipes and commands."""
+    for name, module, summary in (
+        ("TextToSpeechData", "synthesis_data", "Data module of acoustic models: text, audio, pitch, energy"),
+        ("VocoderData", "synthesis_data", "Data module of vocoders: pieces of audio"),
+        ("ManifestSpeech", "manifest_data", "Audio, text and pitch of manifests"),
+        ("SpokenDigits", "digits", "Strings of spoken digits, composed of embedded recordings"),
+        ("SpeechFeatures", "features", "Pitch and energy of each frame"),
+    ):
+        registry.dataset(f"tts.{name}", f"nemo_tts.data.{module}:{name}", summary=summary)
+    registry.recipes("nemo_tts.conf", prefix="tts", summary="Speech synthesis")
+    registry.command("synthesize", "nemo_tts.cli.synthesize:synthesize", summary="Turn text into speech")
+    registry.command("tts prepare", "nemo_tts.cli.prepare:prepare", summary="Find pitch and energy of a corpus")
+    registry.command("tts evaluate", "nemo_tts.cli.evaluate:evaluate", summary="Say the texts of a manifest, and measure")
