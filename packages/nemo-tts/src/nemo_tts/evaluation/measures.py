@@ -86,8 +86,9 @@ def mel_cepstra(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(audio, dtype=np.float64), window)[::hop]
     spectrum = np.abs(np.fft.rfft(frames * np.hanning(window), points))
     bank = mel_filterbank(sample_rate=sample_rate, n_fft=points, n_mels=_BANDS, fmin=0.0).astype(np.float64)
-    # Silence of a recording has noise, that of a synthesis may have none: below -80 dB neither is heard.
-    mel = np.log(np.maximum(spectrum @ bank.T, 1e-4 * window / 2))
+    # Silence of a recording has noise, that of a synthesis may have none: 80 dB below the loudest neither is heard.
+    mel = spectrum @ bank.T
+    mel = np.log(np.maximum(mel, max(1e-4 * mel.max(), 1e-12)))
     angle = np.pi * (np.arange(_BANDS) + 0.5) / _BANDS
     basis = np.cos(np.outer(angle, np.arange(1, _ORDER + 1))) / _BANDS
     found: np.ndarray = mel @ basis
