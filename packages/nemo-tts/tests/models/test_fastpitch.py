@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from speech_support import MEL, make_batch, make_fastpitch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from speech_support import MEL, make_batch, make_fastpitch
 
 from nemo_core.audio import MelSpectrogram
-from nemo_core.errors import ConfigError, DataError, NeuralTypeError
+from nemo_core.errors import ConfigError, DataError, ExportError, NeuralTypeError
+from nemo_core.models import export
+from nemo_tts.export import nvidia as nvidia_words
 from nemo_tts.models import FastPitch, GriffinLim, check_pair, restore
 
 MODEL = make_fastpitch()
@@ -39,6 +41,23 @@ def test_a_restored_model_of_nvidias_can_be_kept_as_ours(nvidia, tmp_path):
     again = restore(tmp_path / "ours.nemo")
     tokens = torch.tensor([[3, 1, 4, 1, 5]])
     assert torch.equal(model.generate(tokens).spectrogram, again.generate(tokens).spectrogram)
+
+
+def test_without_a_tokenizer_there_is_no_archive_for_nvidia_nemo(tmp_path):
+    with pytest.raises(ExportError, match="no tokenizer"):
+        export(MODEL, tmp_path / "nvidia.nemo", "nvidia-nemo")
+
+
+def test_what_is_said_in_nvidias_words_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(nvidia_words, "_tokenizer", lambda tokenizer: {"_target_": "letters"})
+    model = make_fastpitch(n_speakers=2, condition_types=["add"])
+    export(model, tmp_path / "nvidia.nemo", "nvidia-nemo")
+    again = restore(tmp_path / "nvidia.nemo")
+    assert again.load_report.complete
+    assert again.encoder.padding == 18  # of 20 tokens, the last but one
+    tokens = torch.tensor([[1, 2, 3]])
+    for name, wanted in model.generate(tokens, speaker=1)._asdict().items():
+        assert torch.equal(getattr(again.generate(tokens, speaker=1), name), wanted), name
 
 
 @settings(deadline=None, max_examples=20)

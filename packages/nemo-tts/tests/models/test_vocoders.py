@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from speech_support import MEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from speech_support import MEL
 
 from nemo_core.audio import MelSpectrogram
-from nemo_core.errors import ConfigError, DataError, TrainingError
+from nemo_core.errors import ConfigError, DataError, ExportError, TrainingError
 from nemo_core.models import export
 from nemo_core.training import train
 from nemo_tts.models import GriffinLim, HiFiGan, restore
@@ -66,9 +66,22 @@ def test_discriminators_go_to_nvidias_archives_and_come_back(tmp_path):
     assert restore(tmp_path / "nvidia.nemo").mpd is None
 
 
+def test_the_flat_names_of_the_first_archives_are_known():
+    ours = VOCODERS["hifigan"].state_dict()
+    flat = {}
+    for name, weight in ours.items():
+        parts = name.split(".")
+        if parts[1] == "resblocks":
+            parts[2:4] = [str(int(parts[2]) * 3 + int(parts[3]))]
+        flat[".".join(parts)] = weight
+    assert flat.keys() != ours.keys()
+    found = VOCODERS["hifigan"].nvidia_weights(flat)
+    assert all(found[name] is weight for name, weight in ours.items())
+
+
 def test_what_nvidia_nemo_does_not_have_is_not_exported(tmp_path):
     model = HiFiGan(MelSpectrogram(**MEL), ISTFTGenerator(**{**SMALL, "upsample_rates": [4, 4]}))
-    with pytest.raises(Exception, match="ISTFTGenerator has no counterpart"):
+    with pytest.raises(ExportError, match="ISTFTGenerator has no counterpart"):
         export(model, tmp_path / "nvidia.nemo", "nvidia-nemo")
 
 

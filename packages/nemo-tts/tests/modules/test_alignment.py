@@ -76,6 +76,13 @@ def test_too_few_frames_are_refused_with_numbers():
         monotonic_alignment(torch.zeros(2, 4, 3), torch.tensor([3, 3]), torch.tensor([4, 2]))
 
 
+def test_scores_that_are_no_numbers_are_refused():
+    scores = torch.zeros(2, 4, 3)
+    scores[1, 2] = torch.nan
+    with pytest.raises(DataError, match="utterance 1 of the batch are not finite"):
+        monotonic_alignment(scores, torch.tensor([3, 3]), torch.tensor([4, 4]))
+
+
 def test_the_prior_is_the_beta_binomial_distribution():
     def beta(a, b):
         return math.gamma(a) * math.gamma(b) / math.gamma(a + b)

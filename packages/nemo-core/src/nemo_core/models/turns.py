@@ -67,16 +67,14 @@ class TrainedInTurn(Model):
 
     def take_turn(self, turn: str, loss: torch.Tensor) -> None:
         """Make the step of ``turn``: the gradients of ``loss``, and the optimiser."""
-        optimizer = self._optimizers()[list(self.turns).index(turn)]
+        place = list(self.turns).index(turn)
+        optimizer = self._optimizers()[place]
+        if place > 0:
+            # Lightning counts the steps that these two hooks see, which it sets anew for every batch.
+            optimizer._on_before_step = optimizer._on_after_step = _nothing
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Count the steps of the first turn only."""
-        for optimizer in self._optimizers()[1:]:
-            # Lightning counts what these two hooks see; they are its own for each optimiser.
-            optimizer._on_before_step = optimizer._on_after_step = _nothing
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Move the schedulers that go by steps."""

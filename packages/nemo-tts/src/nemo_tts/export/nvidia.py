@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from nemo_core.audio.mel import MelSpectrogram
@@ -15,13 +16,98 @@ from nemo_tts.modules.hifigan import HiFiGanGenerator
 
 if TYPE_CHECKING:
     from nemo_core.config.configured import Configured
+    from nemo_tts.models.fastpitch import FastPitch
     from nemo_tts.models.hifigan import HiFiGan
 
-__all__ = ["hifigan_model"]
+__all__ = ["fastpitch_model", "hifigan_model"]
 
 _HIFIGAN = "nemo.collections.tts.models.hifigan.HifiGanModel"
 _GENERATOR = "nemo.collections.tts.modules.hifigan_modules.Generator"
 _FEATURES = "nemo.collections.asr.parts.preprocessing.features.FilterbankFeatures"
+_FASTPITCH = "nemo.collections.tts.models.fastpitch.FastPitchModel"
+_PREPROCESSOR = "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor"
+_FFT = "nemo.collections.tts.modules.transformer.FFTransformer"
+_PREDICTOR = "nemo.collections.tts.modules.fastpitch.TemporalPredictor"
+_ALIGNER = "nemo.collections.tts.modules.aligner.AlignmentEncoder"
+_DATASET = "nemo.collections.tts.data.dataset.TTSDataset"
+
+
+def fastpitch_model(model: FastPitch) -> NvidiaModel:
+    """Return NVIDIA's words for a FastPitch.
+
+    Raises:
+        ExportError: It has no tokenizer, or one that is not said in NVIDIA's words, or another part is not.
+    """
+    encoder, decoder = _settings(model.encoder), _settings(model.decoder)
+    mel = model.preprocessor
+    config: dict[str, Any] = {
+        "learn_alignment": model.aligner is not None,
+        "bin_loss_warmup_epochs": model.bin_loss_warmup_epochs,
+        "n_speakers": model.n_speakers,
+        "max_token_duration": model.max_token_duration,
+        "min_token_duration": model.min_token_duration,
+        "symbols_embedding_dim": model.encoder.d_model,
+        "pitch_embedding_kernel_size": model.pitch_emb.kernel_size[0],
+        "pitch_mean": model.pitch_mean,
+        "pitch_std": model.pitch_std,
+        "sample_rate": mel.sample_rate,
+        "n_mel_channels": mel.n_mels,
+        "n_window_size": mel.win_length,
+        "n_window_stride": mel.hop_length,
+        "n_fft": mel.n_fft,
+        "lowfreq": mel.lowfreq,
+        "highfreq": mel.highfreq,
+        "window": _settings(mel)["window"],
+        "text_tokenizer": _tokenizer(model.tokenizer),
+        "preprocessor": {"_target_": _PREPROCESSOR, **_mel_settings(mel), "window_size": False, "window_stride": False},
+        "input_fft": {**encoder, "_target_": _FFT + "Encoder", "d_embed": model.encoder.d_model},
+        "output_fft": {**decoder, "_target_": _FFT + "Decoder"},
+        "duration_predictor": {"_target_": _PREDICTOR, **_settings(model.duration_predictor)},
+        "pitch_predictor": {"_target_": _PREDICTOR, **_settings(model.pitch_predictor)},
+        "train_ds": {"defer_setup": True, "dataset": {"_target_": _DATASET}},
+        "validation_ds": None,
+    }
+    for name in ("n_embed", "padding_idx"):  # NeMo takes them from the tokenizer
+        del config["input_fft"][name]
+    if model.aligner is not None:
+        config["alignment_module"] = {"_target_": _ALIGNER, **_settings(model.aligner)}
+    if model.energy_predictor is not None and model.energy_emb is not None:
+        config["energy_predictor"] = {"_target_": _PREDICTOR, **_settings(model.energy_predictor)}
+        config["energy_embedding_kernel_size"] = model.energy_emb.kernel_size[0]
+    return NvidiaModel(_FASTPITCH, config, _fastpitch_weights(model))
+
+
+def _fastpitch_weights(model: FastPitch) -> dict[str, Tensor]:
+    weights = {
+        "preprocessor.featurizer.window": model.preprocessor.window,
+        "preprocessor.featurizer.fb": model.preprocessor.filterbank.unsqueeze(0),
+        "fastpitch.pitch_mean": torch.tensor([float(model.pitch_mean)]),
+        "fastpitch.pitch_std": torch.tensor([float(model.pitch_std)]),
+        "fastpitch.encoder.pos_emb.inv_freq": model.encoder.pos_emb.inv_freq,
+        "fastpitch.decoder.pos_emb.inv_freq": model.decoder.pos_emb.inv_freq,
+    }
+    for name, weight in model.state_dict().items():
+        weights[f"fastpitch.{name}"] = weight
+        if name.startswith("aligner."):
+            weights[name] = weight
+    return weights
+
+
+def _tokenizer(tokenizer: Any) -> dict[str, Any]:
+    from nemo_core.plugins import registry
+
+    if tokenizer is None:
+        raise ExportError("the model has no tokenizer, and NVIDIA NeMo needs one to make it")
+    component = registry().find(registry().name_of(type(tokenizer)) or "")
+    theirs = [alias for alias in component.aliases if alias.startswith("nemo.")] if component else []
+    given = tokenizer.to_config()
+    if not theirs or given.get("g2p") is not None:
+        raise ExportError(
+            f"tokenizer: {type(tokenizer).__qualname__} is not said in NVIDIA NeMo's words yet",
+            hint="tokenizers of letters can be exported",
+        )
+    ours = {"_target_", "normalizer", "unknown", "g2p"}
+    return {"_target_": theirs[0], **{name: value for name, value in given.items() if name not in ours}}
 
 
 def hifigan_model(model: HiFiGan) -> NvidiaModel:
@@ -38,7 +124,7 @@ def hifigan_model(model: HiFiGan) -> NvidiaModel:
         "l1_loss_factor": model.l1_loss_factor,
         "max_steps": 1,
         "denoise_strength": 0.0,
-        "train_ds": {"defer_setup": True, "dataset": {"_target_": "nemo.collections.tts.data.dataset.TTSDataset"}},
+        "train_ds": {"defer_setup": True, "dataset": {"_target_": _DATASET}},
         "validation_ds": None,
     }
     return NvidiaModel(_HIFIGAN, config, _hifigan_weights(model))
@@ -59,6 +145,11 @@ def _hifigan_weights(model: HiFiGan) -> dict[str, Tensor]:
 
 
 def _features(mel: MelSpectrogram) -> dict[str, Any]:
+    settings = _mel_settings(mel)
+    return {"_target_": _FEATURES, "nfilt": settings.pop("features"), **settings, "use_grads": False}
+
+
+def _mel_settings(mel: MelSpectrogram) -> dict[str, Any]:
     settings = _settings(mel)
     if settings.pop("feature_version") != 2:
         raise ExportError(
@@ -67,8 +158,7 @@ def _features(mel: MelSpectrogram) -> dict[str, Any]:
         )
     for name in ("window_size", "window_stride"):
         del settings[name]
-    settings |= {"n_window_size": mel.win_length, "n_window_stride": mel.hop_length, "n_fft": mel.n_fft}
-    return {"_target_": _FEATURES, "nfilt": settings.pop("features"), **settings, "use_grads": False}
+    return settings | {"n_window_size": mel.win_length, "n_window_stride": mel.hop_length, "n_fft": mel.n_fft}
 
 
 def _settings(part: Configured) -> dict[str, Any]:

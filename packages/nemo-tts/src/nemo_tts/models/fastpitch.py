@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from nemo_tts.modules.fft import FFTransformerDecoder, FFTransformerEncoder
 from nemo_tts.modules.masks import length_mask
 from nemo_tts.modules.predictor import TemporalPredictor
 from nemo_tts.modules.regulation import average_features, log_to_duration, regulate_length, scale_durations
+
+if TYPE_CHECKING:
+    from nemo_core.models import NvidiaModel
 
 __all__ = ["FastPitch", "Generated"]
 
@@ -417,6 +420,12 @@ class FastPitch(Model):
 
         fit_vocabulary(self, state)
         return fastpitch_weights(state)
+
+    def to_nvidia(self) -> NvidiaModel:
+        """Return this model in NVIDIA's words."""
+        from nemo_tts.export.nvidia import fastpitch_model
+
+        return fastpitch_model(self)
 
 
 def _check(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 
 import numpy as np
@@ -31,7 +30,7 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
         The token of each frame (B, M), -1 beyond the ends.
 
     Raises:
-        DataError: An utterance has fewer frames than tokens, or none.
+        DataError: An utterance has fewer frames than tokens, or none, or scores that are not finite.
 
     Example:
         >>> scores = torch.log(torch.tensor([[[0.9, 0.1], [0.6, 0.4], [0.1, 0.9]]]))
@@ -46,20 +45,23 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
                 f"utterance {index} of the batch has {length} frames for {count} tokens",
                 hint="each token needs a frame: leave out audio that is too short for its text",
             )
-    given = scores.detach().float().cpu().numpy()
+    given = scores.detach().float().cpu().numpy().transpose(1, 0, 2)
     # Before the tokens of each utterance is a column that no path can come from; it keeps the utterances apart.
     best = np.empty((steps, batch, width + 1), np.float32)
     best[:, :, 0] = -np.inf
-    best[:, :, 1:] = given.transpose(1, 0, 2)
+    best[0, :, 1:] = given[0]
     best[0, :, 2:] = -np.inf
     rows = best.reshape(steps, -1)
-    came = np.empty(rows.shape[1] - 1, np.float32)
-    for before, here in itertools.pairwise(rows):
-        np.maximum(before[:-1], before[1:], out=came)
-        here[1:] += came
+    came = np.empty(rows.shape[1], np.float32)
+    into, by_utterance = came[:-1], came.reshape(batch, width + 1)[:, :-1]
+    for before, same, here, score in zip(rows[:-1, :-1], rows[:-1, 1:], best[1:, :, 1:], given[1:], strict=True):
+        np.maximum(before, same, out=into)
+        np.add(by_utterance, score, out=here)
     path = np.full((batch, steps), -1, np.int64)
     for index, (count, length) in enumerate(zip(token_counts, frame_counts, strict=True)):
         path[index, :length] = _walk_back(best[:length, index, : count + 1])
+        if path[index, 0] != 0:  # that is where it leads unless no path can be compared with another
+            raise DataError(f"the scores of utterance {index} of the batch are not finite")
     return torch.from_numpy(path).to(scores.device)
 
 

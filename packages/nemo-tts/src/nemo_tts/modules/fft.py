@@ -267,7 +267,7 @@ class _ConvFeedForward(nn.Module):
         first, _, second, drop = self.CoreNet
         source = _kept(self.layer_norm(x, condition), keep) if self.pre_lnorm else x
         # Beyond the end the first convolution leaves its bias, which the second one must not see.
-        inner = _kept(F.relu_(first(source)), keep)
+        inner = _kept(F.relu(first(source)), keep)
         out = drop(second(inner))
         return x + out if self.pre_lnorm else self.layer_norm(x + out, condition)
 

@@ -99,4 +99,4 @@ class _ConvReLUNorm(nn.Module):
         self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        return self.drop(self.norm(F.relu_(self.conv(x)), condition))
+        return self.drop(self.norm(F.relu(self.conv(x)), condition))
