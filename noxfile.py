@@ -24,7 +24,7 @@ DOMAINS = PACKAGES[1:]
 PAIRS = tuple(itertools.combinations(DOMAINS, 2))
 TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 # What a package's tests compare with; no package depends on them.
-COMPARED_WITH = {"llm": ("peft", "pyarrow", "tiktoken", "transformers")}
+COMPARED_WITH = {"llm": ("peft", "pyarrow", "tiktoken", "transformers"), "tts": ("jieba", "pypinyin")}
 DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
 TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, *COMPARED_WITH["llm"], "import-linter", "mypy", "ruff", "types-PyYAML")
 NOT_ON_A_CPU = {"gpu"}  # extras whose packages are built against CUDA

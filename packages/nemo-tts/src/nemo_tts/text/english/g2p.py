@@ -54,9 +54,9 @@ class EnglishG2p(Configured):
     Example:
         >>> g2p = EnglishG2p()
         >>> g2p("Nemo's here.")
-        ['N', 'IY1', 'M', 'OW0', 'Z', ' ', 'HH', 'IY1', 'R', '.']
+        ['N', 'EH1', 'M', 'OW0', 'Z', ' ', 'HH', 'IY1', 'R', '.']
         >>> "".join(EnglishG2p("ipa")("the apple"))
-        'ðˈi ˈæpəl'
+        'ði ˈæpəl'
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class EnglishG2p(Configured):
             return tuple(_LETTERS[written].split())
         if word == "the":
             following = words[place + 1] if place + 1 < len(words) else ""
-            return ("DH", "IY1") if following and self._starts_with_vowel(following) else ("DH", "AH0")
+            return ("DH", "IY0") if following and self._starts_with_vowel(following) else ("DH", "AH0")
         found = pronounce_heteronym(words, place, starts) if "'" not in word else None
         found = found or self._known(word) or derive(word, self._known)
         if found:
