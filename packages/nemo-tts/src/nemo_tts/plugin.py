@@ -51,9 +51,7 @@ def _text(registry: Registry) -> None:
             aliases=(f"{_NVIDIA_TOKENIZERS}.{name}",),
             summary=summary,
         )
-    registry.command(
-        "tts normalize", "nemo_tts.cli.text:normalize", summary="Write texts the way they are spoken"
-    )
+    registry.command("tts normalize", "nemo_tts.cli.text:normalize", summary="Write texts the way they are spoken")
     registry.command("tts phonemes", "nemo_tts.cli.text:phonemes", summary="Show the sounds that texts are read with")
     registry.command("tts g2p", summary="Learn how letters sound")
     registry.command("tts g2p train", "nemo_tts.cli.g2p:train", summary="Learn how letters sound from a dictionary")

@@ -48,6 +48,9 @@ def train(
     if json:
         print_json({"model": str(output), "bytes": len(content), "words": len(learned), **rates})
     else:
-        rows = [(name, *(rate if isinstance(rate, int) else f"{rate:.2%}" for rate in part.values())) for name, part in rates.items()]
+        rows = [
+            (name, *(rate if isinstance(rate, int) else f"{rate:.2%}" for rate in part.values()))
+            for name, part in rates.items()
+        ]
         table("", ["part", "words", "words wrong", "sounds wrong", "words, no stress", "sounds, no stress"], rows)
         typer.echo(f"{len(learned)} words learned from: {output}, {len(content)} bytes")

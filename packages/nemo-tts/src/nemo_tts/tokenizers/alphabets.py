@@ -22,9 +22,7 @@ _LOCALE_MARKS = {
     "it": (*_GUILLEMETS, *"„“‚‘‒–—ʴʰʱʲʷˠˤ", "˞↓", *"↑→↗↘”’"),
 }
 _LATIN = string.ascii_lowercase
-_VIETNAMESE = (
-    "đáàãảạăắằẵẳặâấầẫẩậóòõỏọôốồỗổộơớờỡởợéèẽẻẹêếềễểệúùũủụưứừữửựíìĩỉịýỳỹỷỵ"
-)
+_VIETNAMESE = "đáàãảạăắằẵẳặâấầẫẩậóòõỏọôốồỗổộơớờỡởợéèẽẻẹêếềễểệúùũủụưứừữửựíìĩỉịýỳỹỷỵ"
 
 
 def punctuation(language: str | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError, DataError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nemo_tts.text.base import Normalizer
 
-__all__ = ["PUNCTUATION", "SpeechTokenizer"]
+__all__ = ["PUNCTUATION", "SpeechTokenizer", "spoken"]
 
 logger = logging.getLogger(__name__)
 
@@ -158,3 +158,10 @@ class SpeechTokenizer(Configured):
             logger.warning("%s; it is left out, here and from now on", said)
         self.skipped[symbol] += 1
         return None
+
+
+def spoken(g2p: Any, text: str, random: Random | None) -> Sequence[str]:
+    """Return the symbols of ``text``; only converters that can leave words in letters are handed ``random``."""
+    mixes = random is not None and getattr(g2p, "phoneme_probability", None) is not None
+    symbols: Sequence[str] = g2p(text, random) if mixes else g2p(text)
+    return symbols

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_core.errors import ConfigError
 from nemo_tts.tokenizers.alphabets import punctuation
-from nemo_tts.tokenizers.base import SpeechTokenizer
+from nemo_tts.tokenizers.base import SpeechTokenizer, spoken
 
 if TYPE_CHECKING:
     from random import Random
@@ -100,5 +100,4 @@ class IPATokenizer(SpeechTokenizer):
 
     def symbols(self, text: str, random: Random | None = None) -> Sequence[str]:
         """Return the sounds of ``text``."""
-        symbols: Sequence[str] = self.g2p(text) if random is None else self.g2p(text, random)
-        return symbols
+        return spoken(self.g2p, text, random)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_core.errors import ConfigError
 from nemo_tts.text.english.phones import CONSONANTS, STRESSES, VOWELS, without_stress
-from nemo_tts.tokenizers.base import PUNCTUATION, SpeechTokenizer
+from nemo_tts.tokenizers.base import PUNCTUATION, SpeechTokenizer, spoken
 
 if TYPE_CHECKING:
     from random import Random
@@ -101,7 +101,7 @@ class EnglishPhonemesTokenizer(SpeechTokenizer):
 
     def symbols(self, text: str, random: Random | None = None) -> Sequence[str]:
         """Return the sounds of ``text``."""
-        symbols = self.g2p(text) if random is None else self.g2p(text, random)
+        symbols = spoken(self.g2p, text, random)
         return symbols if self.stresses else [self._plain(symbol) for symbol in symbols]
 
     def _plain(self, symbol: str) -> str:

@@ -6,9 +6,19 @@ from hypothesis import strategies as st
 
 from nemo_tts.text.english.numbers import cardinal, decimal, digits, number, ordinal, plural, year
 
-ONES = {word: value for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())}
-TENS = {word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)}
-SCALES = {word: 1000**value for value, word in enumerate("thousand million billion trillion quadrillion".split(), start=1)}
+ONES = {
+    word: value
+    for value, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+    )
+}
+TENS = {
+    word: 10 * value
+    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
+}
+SCALES = {
+    word: 1000**value for value, word in enumerate(["thousand", "million", "billion", "trillion", "quadrillion"], start=1)
+}
 
 
 def value_of(words: str) -> int:

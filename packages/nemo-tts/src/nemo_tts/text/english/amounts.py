@@ -22,7 +22,13 @@ _SCALES |= {"trillion": "trillion", "mn": "million", "b": "billion"}
 _WORD_SCALES = "hundred|thousand|million|billion|trillion"
 
 _CURRENCIES = {
-    **{"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent"), "¥": ("yen", ""), "₹": ("rupee", "paisa")},
+    **{
+        "$": ("dollar", "cent"),
+        "£": ("pound", "penny"),
+        "€": ("euro", "cent"),
+        "¥": ("yen", ""),
+        "₹": ("rupee", "paisa"),
+    },
     **{"₩": ("won", ""), "USD": ("US dollar", "cent"), "EUR": ("euro", "cent"), "GBP": ("pound", "penny")},
     **{"US$": ("US dollar", "cent"), "A$": ("Australian dollar", "cent"), "C$": ("Canadian dollar", "cent")},
 }
@@ -212,4 +218,3 @@ def number_rules() -> list[Rule]:
             lambda match: " ".join(filter(None, (match["before"], decimal(match["number"]), match["after"]))),
         ),
     ]
-

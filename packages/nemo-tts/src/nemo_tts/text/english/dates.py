@@ -95,7 +95,10 @@ def date_rules(order: str = "mdy") -> list[Rule]:
         ),
         (re.compile(r"(?<![\w./:])'?(?P<decade>[12]\d\d0|[1-9]0)'?s\b"), _decade),
         (re.compile(r"(?<![\w./:,])(?P<year>\d{1,4}) (?P<era>AD|BC|CE|BCE|A\.D\.|B\.C\.|B\.C\.E\.)(?!\w)"), _era),
-        (re.compile(rf"{_BEFORE}(?P<start>1[1-9]\d\d|20\d\d) ?[-–] ?(?P<end>1[1-9]\d\d|20\d\d|\d\d){_AFTER}"), _year_range),
+        (
+            re.compile(rf"{_BEFORE}(?P<start>1[1-9]\d\d|20\d\d) ?[-–] ?(?P<end>1[1-9]\d\d|20\d\d|\d\d){_AFTER}"),
+            _year_range,
+        ),
         (
             re.compile(r"(?<![\w./:,$£€¥₹#+=<>-])(?P<year>19\d\d|20\d\d)(?![\w/:%°-])(?!,\d)(?!\.\d)(?! ?[%°×])"),
             lambda match: year(match["year"]),

@@ -17,19 +17,17 @@ __all__ = ["Heteronym", "heteronyms", "pronounce_heteronym"]
 Phones = tuple[str, ...]
 
 _TO_VERB = frozenset(
-    "to will would can could shall should may might must do does did don't doesn't didn't won't can't cannot couldn't "
-    "wouldn't shouldn't i you we they who let's please i'll you'll we'll they'll he'll she'll it'll i'd you'd we'd "
-    "they'd let help gonna".split()
+    ["to", "will", "would", "can", "could", "shall", "should", "may", "might", "must", "do", "does", "did", "don't", "doesn't", "didn't", "won't", "can't", "cannot", "couldn't", "wouldn't", "shouldn't", "i", "you", "we", "they", "who", "let's", "please", "i'll", "you'll", "we'll", "they'll", "he'll", "she'll", "it'll", "i'd", "you'd", "we'd", "they'd", "let", "help", "gonna"]
 )
 _TO_NOUN = frozenset(
-    "the a an this that these those my your his her its our their some any no every each of in on at by with for from "
-    "another new old good bad first last next own one two three world what whose which into under about and's more "
-    "personal public great big small long short high low best free main".split()
+    ["the", "a", "an", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our", "their", "some", "any", "no", "every", "each", "of", "in", "on", "at", "by", "with", "for", "from", "another", "new", "old", "good", "bad", "first", "last", "next", "own", "one", "two", "three", "world", "what", "whose", "which", "into", "under", "about", "and's", "more", "personal", "public", "great", "big", "small", "long", "short", "high", "low", "best", "free", "main"]
 )
-_AUXILIARY = frozenset("have has had having was were been be being is are am i've you've we've they've i'd".split())
-_BE = frozenset("is are was were be been being am i'm you're we're they're he's she's it's feel feels felt very so".split())
-_DETERMINER = frozenset("the a an this that these those my your his her its our their me him us them it all".split())
-_SKIPPED = frozenset("not also never always ever often even still just only both really".split())
+_AUXILIARY = frozenset(["have", "has", "had", "having", "was", "were", "been", "be", "being", "is", "are", "am", "i've", "you've", "we've", "they've", "i'd"])
+_BE = frozenset(
+    ["is", "are", "was", "were", "be", "been", "being", "am", "i'm", "you're", "we're", "they're", "he's", "she's", "it's", "feel", "feels", "felt", "very", "so"]
+)
+_DETERMINER = frozenset(["the", "a", "an", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our", "their", "me", "him", "us", "them", "it", "all"])
+_SKIPPED = frozenset(["not", "also", "never", "always", "ever", "often", "even", "still", "just", "only", "both", "really"])
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,9 @@ def _table() -> dict[str, Heteronym]:
         _p("W IH1 N D"), noun=_p("W IH1 N D"), verb=_p("W AY1 N D"), before=_words("up down", "W AY1 N D")
     )
     table["wound"] = Heteronym(
-        _p("W UW1 N D"), before=_words("up down around tightly through", "W AW1 N D"), after=_words("tightly", "W AW1 N D")
+        _p("W UW1 N D"),
+        before=_words("up down around tightly through", "W AW1 N D"),
+        after=_words("tightly", "W AW1 N D"),
     )
     table["minute"] = Heteronym(
         _p("M IH1 N AH0 T"),

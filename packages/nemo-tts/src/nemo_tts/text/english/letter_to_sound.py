@@ -183,9 +183,7 @@ def _read(
         shorter = [context + last for context, last in zip(contexts, lasts, strict=True)]
         probabilities.update(zip(shorter, [probability[cost] for cost in costs], strict=True))
         backoffs.update(
-            (ngram, backoff[weight])
-            for ngram, weight in zip(shorter, weights, strict=True)
-            if weight != _BACKOFF_ZERO
+            (ngram, backoff[weight]) for ngram, weight in zip(shorter, weights, strict=True) if weight != _BACKOFF_ZERO
         )
     graphones = [(letter, tuple(phones)) for letter, *phones in header["graphones"]]
     return graphones, probabilities, backoffs, header["order"]

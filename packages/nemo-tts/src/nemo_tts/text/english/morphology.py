@@ -20,7 +20,13 @@ _SUFFIXES: dict[str, Phones] = {
     **{"like": ("L", "AY2", "K"), "ship": ("SH", "IH2", "P"), "wise": ("W", "AY2", "Z"), "hood": ("HH", "UH2", "D")},
 }
 _PREFIXES: dict[str, Phones] = {
-    **{"un": ("AH0", "N"), "re": ("R", "IY0"), "non": ("N", "AA0", "N"), "pre": ("P", "R", "IY0"), "mis": ("M", "IH0", "S")},
+    **{
+        "un": ("AH0", "N"),
+        "re": ("R", "IY0"),
+        "non": ("N", "AA0", "N"),
+        "pre": ("P", "R", "IY0"),
+        "mis": ("M", "IH0", "S"),
+    },
     **{"anti": ("AE2", "N", "T", "IY0"), "over": ("OW2", "V", "ER0"), "super": ("S", "UW2", "P", "ER0")},
     **{"sub": ("S", "AH0", "B"), "inter": ("IH2", "N", "T", "ER0"), "micro": ("M", "AY2", "K", "R", "OW0")},
     **{"multi": ("M", "AH2", "L", "T", "IY0"), "under": ("AH2", "N", "D", "ER0"), "out": ("AW2", "T")},

@@ -36,9 +36,7 @@ _LATIN = {
 
 # Read letter by letter though they could be said as words. What has no vowel needs no list.
 _SPELLED = frozenset(
-    "AI API AC ATM BA BAE CEO CIA CIO COO CPU DIY DUI EU FAQ FBI GPU HIV HQ IBM ID IE IMF IO IOU IP IPO IQ IRA IRS ISO "
-    "IT IV LA MBA MIT MRI OS PA PIN PIO PIN PIA PR QA RIP SEO SOS SUV UAE UCLA UFO UI UK UN URL US USA USB USSR UV UX VIP "
-    "AM FM IPA ICU IVF AA ABC BBC CNN NBC CBS ESPN OK OECD UEFA AWOL".split()
+    ["AI", "API", "AC", "ATM", "BA", "BAE", "CEO", "CIA", "CIO", "COO", "CPU", "DIY", "DUI", "EU", "FAQ", "FBI", "GPU", "HIV", "HQ", "IBM", "ID", "IE", "IMF", "IO", "IOU", "IP", "IPO", "IQ", "IRA", "IRS", "ISO", "IT", "IV", "LA", "MBA", "MIT", "MRI", "OS", "PA", "PIN", "PIO", "PIN", "PIA", "PR", "QA", "RIP", "SEO", "SOS", "SUV", "UAE", "UCLA", "UFO", "UI", "UK", "UN", "URL", "US", "USA", "USB", "USSR", "UV", "UX", "VIP", "AM", "FM", "IPA", "ICU", "IVF", "AA", "ABC", "BBC", "CNN", "NBC", "CBS", "ESPN", "OK", "OECD", "UEFA", "AWOL"]
 ) - {"PIN", "UEFA", "AWOL", "RIP", "OK", "LA"}
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
@@ -61,9 +59,7 @@ def _ends_sentence(match: re.Match[str]) -> str:
 
 
 # Behind "Main St." these are not what a saint is called.
-_SENTENCE_STARTS = (
-    "The|He|She|It|We|They|You|I|A|An|In|On|At|My|His|Her|Our|Your|Their|But|And|This|That|There|Mr|Mrs|Ms|When|If|St|Dr"
-)
+_SENTENCE_STARTS = "The|He|She|It|We|They|You|I|A|An|In|On|At|My|His|Her|Our|Your|Their|But|And|This|That|There|Mr|Mrs|Ms|When|If|St|Dr"
 _STREETS = {"St": "Street", "Dr": "Drive", "Ln": "Lane", "Sq": "Square"}
 
 
@@ -100,7 +96,7 @@ def abbreviation_rules() -> list[Rule]:
 
 # Abbreviations that can be the last word of a sentence; before names a capital ends none.
 _CLOSING = frozenset(
-    "Jr Sr Inc Ltd Co Corp Bros Ave Blvd Rd Hwy dept Dept max min misc govt Univ Assn Jan Feb Aug Sept Oct Nov Dec".split()
+    ["Jr", "Sr", "Inc", "Ltd", "Co", "Corp", "Bros", "Ave", "Blvd", "Rd", "Hwy", "dept", "Dept", "max", "min", "misc", "govt", "Univ", "Assn", "Jan", "Feb", "Aug", "Sept", "Oct", "Nov", "Dec"]
 )
 
 

@@ -16,8 +16,6 @@ from nemo_tts.text.mandarin.syllables import FINALS, INITIALS, TONES, split_syll
 from nemo_tts.text.mandarin.words import Word, is_chinese, split_words
 
 if TYPE_CHECKING:
-    from random import Random
-
     from nemo_tts.text.english.g2p import EnglishG2p
 
 __all__ = ["ChineseG2p"]
@@ -25,7 +23,9 @@ __all__ = ["ChineseG2p"]
 _NOTATIONS = ("phonemes", "ipa", "pinyin")
 _READING = re.compile(r"[a-zê]+[1-5]")
 # 儿 is a syllable of its own where it means a child.
-_CHILD = frozenset("女儿 婴儿 幼儿 孤儿 胎儿 健儿 少儿 男儿 宠儿 混血儿 新生儿 低能儿 弃儿 患儿 育儿 生儿 连体儿".split())
+_CHILD = frozenset(
+    ["女儿", "婴儿", "幼儿", "孤儿", "胎儿", "健儿", "少儿", "男儿", "宠儿", "混血儿", "新生儿", "低能儿", "弃儿", "患儿", "育儿", "生儿", "连体儿"]
+)
 
 
 class ChineseG2p(Configured):
@@ -110,12 +110,11 @@ class ChineseG2p(Configured):
         english = list(SYMBOLS) if self.english == "phonemes" else []
         return [] if self.notation == "pinyin" else [*self.phoneme_list, *self.tone_list, *english]
 
-    def __call__(self, text: str, random: Random | None = None) -> list[str]:
+    def __call__(self, text: str) -> list[str]:
         """Return the symbols of ``text``.
 
         Args:
             text: Words, as a normaliser writes them. What is neither Chinese nor a letter comes through as it is.
-            random: Not used; other converters mix letters and sounds with it.
         """
         symbols: list[str] = []
         for piece in self.syllables(text):
@@ -187,7 +186,7 @@ def _join_english(pieces: Sequence[str]) -> list[str]:
     joined: list[str] = []
     run = ""
     for piece in (*pieces, ""):
-        if len(piece) == 1 and (piece.isascii() and piece.isalpha() or (run and piece in "' ")):
+        if len(piece) == 1 and ((piece.isascii() and piece.isalpha()) or (run and piece in "' ")):
             run += piece
             continue
         words = run.rstrip("' ")

@@ -115,7 +115,9 @@ def _fit(
     generator: random.Random,
 ) -> dict[str, list[float]]:
     weights = {
-        feature: [_TRUST * (feature == f"r={reading}") for reading in readings] for features, _ in examples for feature in features
+        feature: [_TRUST * (feature == f"r={reading}") for reading in readings]
+        for features, _ in examples
+        for feature in features
     }
     weights |= {f"r={reading}": [_TRUST * (other == reading) for other in readings] for reading in readings}
     squares = {feature: [1e-8] * len(readings) for feature in weights}

@@ -21,7 +21,9 @@ FINALS = (
 #: High, rising, dipping, falling, neutral.
 TONES = ("1", "2", "3", "4", "5")
 
-_SYLLABLE = re.compile(r"(?P<initial>zh|ch|sh|[bpmfdtnlgkhjqxrzcswy]?)(?P<final>[aeiouvêng]+?)(?P<er>r?)(?P<tone>[1-5])")
+_SYLLABLE = re.compile(
+    r"(?P<initial>zh|ch|sh|[bpmfdtnlgkhjqxrzcswy]?)(?P<final>[aeiouvêng]+?)(?P<er>r?)(?P<tone>[1-5])"
+)
 _AFTER_MEDIAL = {"a": "A", "ai": "AI", "an": "AN", "ang": "ANG", "ao": "AO", "ong": "ONG", "o": "O"}
 _WHOLE = {final.lower() for final in FINALS}
 _FEW = {"hm": "hen", "hng": "heng", "m": "en", "n": "en", "ng": "en", "ê": "ei"}  # grunts
@@ -47,7 +49,9 @@ def _parse(syllable: str) -> tuple[str, str, bool, str]:
     syllable = _FEW.get(base, base) + tone
     match = _SYLLABLE.fullmatch(syllable)
     if match is None:
-        raise DataError(f"{syllable!r} is no syllable of Mandarin", hint="write it like zhong1: pinyin, tone from 1 to 5")
+        raise DataError(
+            f"{syllable!r} is no syllable of Mandarin", hint="write it like zhong1: pinyin, tone from 1 to 5"
+        )
     initial, final, rhotic = match["initial"], match["final"], bool(match["er"])
     if rhotic and final == "e" and not initial:
         final, rhotic = "er", False
