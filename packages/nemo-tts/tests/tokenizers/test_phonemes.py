@@ -36,7 +36,8 @@ def test_letters_and_sounds_are_mixed_in_training_only():
     mixed = tokenizer.encode(text, Random(0))
     assert mixed == tokenizer.encode(text, Random(0)) != tokenizer.encode(text)
     pieces = tokenizer.pieces(mixed)
-    assert any(piece.islower() for piece in pieces) and any(piece.isupper() for piece in pieces)
+    assert any(piece.islower() for piece in pieces)
+    assert any(piece.isupper() for piece in pieces)
 
 
 def test_ipa_is_sorted_and_a_blank_behind():
@@ -44,7 +45,8 @@ def test_ipa_is_sorted_and_a_blank_behind():
     assert tokenizer.vocabulary[:-3] == sorted(tokenizer.vocabulary[:-3])
     assert tokenizer.vocabulary[-3:] == [" ", "<pad>", "<oov>"]
     assert {"ə", "ˈ", ","} <= set(tokenizer.vocabulary)
-    assert "«" in IPATokenizer(locale="de-DE").vocabulary and "«" not in tokenizer.vocabulary
+    assert "«" in IPATokenizer(locale="de-DE").vocabulary
+    assert "«" not in tokenizer.vocabulary
     assert IPATokenizer(fixed_vocab=["a", "b"], punct=False).vocabulary == ["a", "b", " ", "<pad>", "<oov>"]
     mixed = IPATokenizer(EnglishG2p("ipa", phoneme_probability=0.5))
     assert set("abcdefghijklmnopqrstuvwxyz") <= set(mixed.vocabulary)
@@ -77,10 +79,12 @@ def test_mandarin_has_the_order_of_nvidia_nemo():
     vocabulary = tokenizer.vocabulary
     # blank, 24 initials and 24 finals, 5 tones, letters, apostrophe, 19 Chinese marks and 15 plain ones, pad, oov
     assert vocabulary[0] == " "
-    assert vocabulary[1:4] == ["#A", "#AI", "#AN"] and vocabulary[1:49] == sorted(vocabulary[1:49])
+    assert vocabulary[1:4] == ["#A", "#AI", "#AN"]
+    assert vocabulary[1:49] == sorted(vocabulary[1:49])
     assert vocabulary[49:54] == ["#1", "#2", "#3", "#4", "#5"]
     assert "".join(vocabulary[54:81]) == "abcdefghijklmnopqrstuvwxyz'"
-    assert vocabulary[81:83] == ["，", "。"] and vocabulary[-2:] == ["<pad>", "<oov>"]
+    assert vocabulary[81:83] == ["，", "。"]
+    assert vocabulary[-2:] == ["<pad>", "<oov>"]
     assert tokenizer.decode(tokenizer.encode("中国，OK")) == "#ZH|#ONG|#1|#G|#U|#O|#2|，|o|k"
     assert tokenizer.decode(tokenizer.encode("花儿")) == "#H|#U|#A|#ER|#1"
     for options in ({"notation": "ipa"}, {"notation": "pinyin"}, {"english": "phonemes"}):

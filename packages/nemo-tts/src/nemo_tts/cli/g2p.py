@@ -24,8 +24,9 @@ def train(
 ) -> None:
     """Learn how letters sound from a dictionary, and measure it on words that were held out.
 
-    90 % of the words are learned from, 5 % are for choosing options, 5 % for the final measurement; a word's part depends
-    on the word and the seed alone. The model that comes with nemo-tts was made by this command with its defaults.
+    90 % of the words are learned from, 5 % are for choosing options, 5 % for the final measurement; a word's part
+    depends on the word and the seed alone. The model that comes with nemo-tts was made by this command with its
+    defaults.
 
     Example:
       nemo tts g2p train cmudict.dict -o letter_to_sound.bin

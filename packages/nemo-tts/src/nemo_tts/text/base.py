@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Dropped", "G2p", "Normalized", "Normalizer", "warn_dropped"]
+__all__ = ["Dropped", "G2p", "Normalized", "Normalizer", "warn_dropped", "word_set"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,3 +76,12 @@ def warn_dropped(dropped: Sequence[Dropped], what: str = "cannot be spoken and w
     if dropped:
         more = f" and {len(dropped) - 5} more" if len(dropped) > 5 else ""
         logger.warning("%d characters %s: %s%s", len(dropped), what, ", ".join(map(str, dropped[:5])), more)
+
+
+def word_set(words: str) -> frozenset[str]:
+    """Return the words of a text as a set: a table of words that reads as one.
+
+    >>> sorted(word_set("no yes"))
+    ['no', 'yes']
+    """
+    return frozenset(words.split())

@@ -1,4 +1,4 @@
-"""What the tokenizers of speech synthesis share: the order of the vocabulary, blanks, and symbols that are not in it."""
+"""What the tokenizers of speech synthesis share: the order of their tokens, blanks, and symbols that have none."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SpeechTokenizer(Configured):
     Args:
         tokens: The symbols, in the order of their numbers.
         normalizer: Writes text in words first; None takes text as it is.
-        add_blank_at: ``None``: there is no ``<blank>``; ``last``: it is the last token; anything else: before ``<oov>``.
+        add_blank_at: ``None``: there is no ``<blank>``; ``last``: it is the last token; any other: before ``<oov>``.
         pad_with_space: Whether a blank is put before and behind each text.
         unknown: What to do with a symbol that has no number: ``error``; ``skip`` it with a warning, once for each
             symbol, and count it in :attr:`skipped`; ``oov`` puts ``<oov>`` there.

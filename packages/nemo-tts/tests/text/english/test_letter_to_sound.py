@@ -113,7 +113,8 @@ def test_words_stay_in_their_part_of_a_split():
     }
     learned, development, test = split(words)
     assert len(learned) + len(development) + len(test) == 1000
-    assert 20 < len(development) < 80 and 20 < len(test) < 80
+    assert 20 < len(development) < 80
+    assert 20 < len(test) < 80
     fewer = split({word: words[word] for word in list(words)[::2]})
     assert all(set(part) <= set(whole) for part, whole in zip(fewer, (learned, development, test), strict=True))
     assert split(words, seed=1)[2] != test

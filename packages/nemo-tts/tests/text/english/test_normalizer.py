@@ -27,8 +27,8 @@ NUMBERS = [
     ("007", "zero zero seven"),
     ("the 21st and the 102nd", "the twenty first and the one hundred second"),
     (
-        "12345678901234567890",
-        "one two three four five six seven eight nine zero one two three four five six seven eight nine zero",
+        "1234567890123456789",
+        "one two three four five six seven eight nine zero one two three four five six seven eight nine",
     ),
     ("10-20", "ten to twenty"),
     ("pp. 10–20", "pages ten to twenty"),
@@ -189,9 +189,11 @@ def test_what_can_be_spoken_is_not_reported(caplog):
     assert not caplog.records
 
 
-PIECES = st.sampled_from(
-    ["Dr.", "St.", "Mr.", "etc.", "e.g.", "U.S.A.", "A.B.", "IV", "X.", "May", "4th", "2021", "12:30", "3:00", "pm", "$5", "£2m", "%", "1/2", "3½", "10-20", "-5", "+1", "555-123-4567", "km", "°F", "No.", "#", "*", "_", "^", "~", "&", "@", "a@b.com", "x.org", "http://", "www.", "...", "—", "–", "'", '"', "(", ")", ",", ".", ";", ":", "I", "V", "Henry", "Chapter", "1990s", "007", "é", "ß", "中", "👋", "²"]
-)
+FRAGMENTS = """
+Dr. St. Mr. etc. e.g. U.S.A. A.B. IV X. May 4th 2021 12:30 3:00 pm $5 £2m % 1/2 3½ 10-20 -5 +1 555-123-4567 km °F
+No. # * _ ^ ~ & @ a@b.com x.org http:// www. ... — – ' " ( ) , . ; : I V Henry Chapter 1990s 007 é ß 中 👋 ²
+"""
+PIECES = st.sampled_from(FRAGMENTS.split())
 
 
 @settings(deadline=None)

@@ -6,19 +6,14 @@ from hypothesis import strategies as st
 
 from nemo_tts.text.english.numbers import cardinal, decimal, digits, number, ordinal, plural, year
 
-ONES = {
-    word: value
-    for value, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
-    )
-}
-TENS = {
-    word: 10 * value
-    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
-}
-SCALES = {
-    word: 1000**value for value, word in enumerate(["thousand", "million", "billion", "trillion", "quadrillion"], start=1)
-}
+SMALL = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+nineteen
+"""
+TEN, SCALE = "twenty thirty forty fifty sixty seventy eighty ninety", "thousand million billion trillion quadrillion"
+ONES = {word: value for value, word in enumerate(SMALL.split())}
+TENS = {word: 10 * value for value, word in enumerate(TEN.split(), start=2)}
+SCALES = {word: 1000**value for value, word in enumerate(SCALE.split(), start=1)}
 
 
 def value_of(words: str) -> int:

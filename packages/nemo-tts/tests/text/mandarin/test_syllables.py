@@ -5,7 +5,7 @@ import pytest
 from nemo_core.errors import DataError
 from nemo_tts.text.mandarin.syllables import FINALS, INITIALS, split_syllable, syllable_to_ipa
 
-# From the phonology of Mandarin: initial, medial and final; IPA after Lee and Zee (2003, JIPA 33:1), affricates as digraphs.
+# From the phonology of Mandarin: initial, medial and final; IPA after Lee and Zee (2003, JIPA 33:1).
 SYLLABLES = [
     ("zhuang1", "ZH U ANG", "ʈʂwaŋ˥"),
     ("xue2", "X VE", "ɕɥe˧˥"),

@@ -13,7 +13,7 @@ Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})++|\d++)(?:\.\d++)?+|\.\d++"
 _MINUS = r"(?<![\w.)])[-−]"
-# A number begins where no other one is going on. It also keeps patterns from beginning anew at each digit of a long one.
+# A number begins where no other one is going on. It also keeps patterns from beginning anew at each digit.
 _START = r"(?<![\w.])(?<!\d,)"
 _SIGNED = rf"(?:{_MINUS}|{_START})(?:{_NUMBER})"
 _SCALES = {"k": "thousand", "K": "thousand", "m": "million", "M": "million", "bn": "billion", "B": "billion"}
@@ -197,7 +197,8 @@ def number_rules() -> list[Rule]:
         (re.compile(r"(?<![\w.])\d{1,6}(?:\.\d{1,6}){2,}+(?![\w])"), _version),
         (
             re.compile(
-                r"(?<![\w./])(?P<minus>-)?(?:(?P<whole>\d{1,4})(?: |-))?(?P<top>\d{1,3})/(?P<bottom>\d{1,3})(?![\w/])(?!\.\d)"
+                r"(?<![\w./])(?P<minus>-)?(?:(?P<whole>\d{1,4})(?: |-))?"
+                r"(?P<top>\d{1,3})/(?P<bottom>\d{1,3})(?![\w/])(?!\.\d)"
             ),
             _fraction,
         ),

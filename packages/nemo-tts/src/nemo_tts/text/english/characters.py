@@ -80,13 +80,13 @@ def clean(text: str) -> tuple[str, list[Dropped]]:
             dropped.append(_dropped(character, position))
             pieces.append(" ")
             continue
-        if character.isascii():
-            simple = " times " if character == "*" else _BEFORE.get(character, character)
-        else:
+        simple = _BEFORE.get(character, "" if not character.isascii() else character)
+        if character == "*":
+            simple = " times "
+        elif not character.isascii():
             if pieces and character in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞" and pieces[-1][-1:].isdigit():
                 pieces.append(" ")
-            simple = _BEFORE.get(character)
-            if simple is None:
+            if character not in _BEFORE:
                 simple = unicodedata.normalize("NFKC", character).translate(_BEFORE_TABLE)
             simple = fold_accents(simple)
         unknown = _KEPT.search(simple)

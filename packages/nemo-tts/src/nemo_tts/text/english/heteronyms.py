@@ -1,8 +1,9 @@
 """Words that are spelled alike and said differently, told apart by the words around them.
 
-A word has a *usual* reading and others that a rule asks for: a verb behind ``to`` or a pronoun, a noun behind an article,
-a past tense behind ``have``, or what a neighbour says (``lead pipe``, ``live music``). The rules look at the two words
-before and the one after; they are no parser, and where nothing speaks for another reading the usual one is taken.
+A word has a *usual* reading and others that a rule asks for: a verb behind ``to`` or a pronoun, a noun behind an
+article, a past tense behind ``have``, or what a neighbour says (``lead pipe``, ``live music``). The rules look at the
+two words before and the one after; they are no parser, and where nothing speaks for another reading the usual one is
+taken.
 """
 
 from __future__ import annotations
@@ -10,24 +11,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nemo_tts.text.base import word_set
 from nemo_tts.text.english.morphology import with_d, with_s
 
 __all__ = ["Heteronym", "heteronyms", "pronounce_heteronym"]
 
 Phones = tuple[str, ...]
 
-_TO_VERB = frozenset(
-    ["to", "will", "would", "can", "could", "shall", "should", "may", "might", "must", "do", "does", "did", "don't", "doesn't", "didn't", "won't", "can't", "cannot", "couldn't", "wouldn't", "shouldn't", "i", "you", "we", "they", "who", "let's", "please", "i'll", "you'll", "we'll", "they'll", "he'll", "she'll", "it'll", "i'd", "you'd", "we'd", "they'd", "let", "help", "gonna"]
+_TO_VERB = word_set(
+    "to will would can could shall should may might must do does did don't doesn't didn't won't can't cannot "
+    "couldn't wouldn't shouldn't i you we they who let's please i'll you'll we'll they'll he'll she'll it'll i'd "
+    "you'd we'd they'd let help gonna"
 )
-_TO_NOUN = frozenset(
-    ["the", "a", "an", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our", "their", "some", "any", "no", "every", "each", "of", "in", "on", "at", "by", "with", "for", "from", "another", "new", "old", "good", "bad", "first", "last", "next", "own", "one", "two", "three", "world", "what", "whose", "which", "into", "under", "about", "and's", "more", "personal", "public", "great", "big", "small", "long", "short", "high", "low", "best", "free", "main"]
+_TO_NOUN = word_set(
+    "the a an this that these those my your his her its our their some any no every each of in on at by with for from "
+    "another new old good bad first last next own one two three world what whose which into under about and's more "
+    "personal public great big small long short high low best free main"
 )
-_AUXILIARY = frozenset(["have", "has", "had", "having", "was", "were", "been", "be", "being", "is", "are", "am", "i've", "you've", "we've", "they've", "i'd"])
-_BE = frozenset(
-    ["is", "are", "was", "were", "be", "been", "being", "am", "i'm", "you're", "we're", "they're", "he's", "she's", "it's", "feel", "feels", "felt", "very", "so"]
-)
-_DETERMINER = frozenset(["the", "a", "an", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our", "their", "me", "him", "us", "them", "it", "all"])
-_SKIPPED = frozenset(["not", "also", "never", "always", "ever", "often", "even", "still", "just", "only", "both", "really"])
+_AUXILIARY = word_set("have has had having was were been be being is are am i've you've we've they've i'd")
+_BE = word_set("is are was were be been being am i'm you're we're they're he's she's it's feel feels felt very so")
+_DETERMINER = word_set("the a an this that these those my your his her its our their me him us them it all")
+_SKIPPED = word_set("not also never always ever often even still just only both really")
 
 
 @dataclass(frozen=True)
@@ -155,19 +159,17 @@ def _table() -> dict[str, Heteronym]:
     table = {}
     for word, (noun, verb, *usual) in _NOUN_AND_VERB.items():
         table[word] = Heteronym(_p(verb if usual else noun), noun=_p(noun), verb=_p(verb))
-    for word in ("use", "upset"):
-        table[word] = Heteronym(table[word].usual, table[word].noun, table[word].verb)
     close, near = _p("K L OW1 Z"), _p("K L OW1 S")
     table["close"] = Heteronym(
         close, noun=near, verb=close, state=near,
         after=_words("as too how come comes came stay stayed get got getting stand stood that draw drew", "K L OW1 S"),
-        before=_words("to friend friends by together enough relative relatives relationship proximity attention", "K L OW1 S"),
+        before=_words("to friend friends by together enough relative relatives relationship proximity", "K L OW1 S"),
     )  # fmt: skip
     table["live"] = Heteronym(
         _p("L IH1 V"), verb=_p("L IH1 V"), noun=_p("L AY1 V"), state=_p("L AY1 V"),
         after=_words("went go goes going broadcast streamed streaming performing recorded watch reporting", "L AY1 V"),
-        before=_words("music show shows concert broadcast stream audience wire performance coverage tv television event "
-                      "chat video album recording ammunition animals sports band theater", "L AY1 V"),
+        before=_words("music show shows concert broadcast stream audience wire performance coverage tv television "
+                      "event chat video album recording ammunition animals sports band theater", "L AY1 V"),
     )  # fmt: skip
     table["lead"] = Heteronym(
         _p("L IY1 D"),
@@ -203,7 +205,6 @@ def _table() -> dict[str, Heteronym]:
         _p("K AA1 N T EH0 N T"), noun=_p("K AA1 N T EH0 N T"), state=_p("K AH0 N T EH1 N T"),
         before=_words("with to", "K AH0 N T EH1 N T"),
     )  # fmt: skip
-    table["invalid"] = Heteronym(_p("IH0 N V AE1 L AH0 D"), noun=None)
     table["polish"] = Heteronym(_p("P AA1 L IH0 SH"), capital=_p("P OW1 L IH0 SH"))
     table["nice"] = Heteronym(_p("N AY1 S"), capital=_p("N IY1 S"))
     table["reading"] = Heteronym(_p("R IY1 D IH0 NG"), capital=_p("R EH1 D IH0 NG"))
@@ -211,13 +212,10 @@ def _table() -> dict[str, Heteronym]:
     table["lives"] = Heteronym(_p("L IH1 V Z"), noun=_p("L AY1 V Z"), after=_words("save saved human of", "L AY1 V Z"))
     table["used"] = Heteronym(_p("Y UW1 Z D"), before=_words("to", "Y UW1 S T"))
     table["sow"] = Heteronym(_p("S OW1"), noun=_p("S AW1"), verb=_p("S OW1"))
-    table["sewer"] = Heteronym(_p("S UW1 ER0"))
     table["learned"] = Heteronym(
         _p("L ER1 N D"), before=_words("man men scholar scholars professor society friend", "L ER1 N IH0 D")
     )
     table["aged"] = Heteronym(_p("EY1 JH D"), after=_words("the", "EY1 JH IH0 D"))
-    table["does"] = Heteronym(_p("D AH1 Z"))
-    del table["invalid"], table["sewer"], table["does"]  # one reading only
     return table
 
 

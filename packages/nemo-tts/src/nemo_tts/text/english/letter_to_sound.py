@@ -1,8 +1,8 @@
 """Pronunciations of words that no dictionary has: an n-gram model of letters and their sounds together.
 
 A word is a sequence of *graphones*, each one letter with the none, one or two sounds it stands for: ``phone`` is
-``p/- h/F o/OW1 n/N e/-``. The model says how probable a sequence of graphones is; the pronunciation of a word is that of
-the most probable sequence that spells it (Bisani and Ney, 2008, "Joint-sequence models for grapheme-to-phoneme
+``p/- h/F o/OW1 n/N e/-``. The model says how probable a sequence of graphones is; the pronunciation of a word is that
+of the most probable sequence that spells it (Bisani and Ney, 2008, "Joint-sequence models for grapheme-to-phoneme
 conversion"). :mod:`~nemo_tts.text.english.letter_to_sound_training` learns it.
 """
 

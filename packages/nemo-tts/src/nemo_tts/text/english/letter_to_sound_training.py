@@ -185,7 +185,7 @@ def _ngrams(texts: Iterable[str], order: int) -> Iterator[str]:
 def _count(texts: Sequence[str], order: int) -> list[Counter[str]]:
     """Count n-grams of each length: the longest and those at the start of a word as they are, others by what precedes.
 
-    ``counts[n - 1]`` has those of length n. How many different graphones precede an n-gram is what Kneser and Ney count.
+    ``counts[n - 1]`` has those of length n. Kneser and Ney count how many different graphones precede an n-gram.
     """
     counts: list[Counter[str]] = [Counter() for _ in range(order)]
     for ngram in _ngrams(texts, order):

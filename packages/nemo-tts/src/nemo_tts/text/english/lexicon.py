@@ -1,7 +1,7 @@
 """The dictionary of pronunciations that comes with the package: CMUdict, searched where it lies.
 
-135,000 words as a Python dict take half a second to build and 60 MB. Here they stay one block of bytes, a line a word in
-the order of the words, and a word is found by bisection: some twenty comparisons.
+126,000 words as a Python dict would take a good part of a second to build. Here they stay one block of bytes, a line a
+word in the order of the words, and a word is found by bisection: some twenty comparisons.
 """
 
 from __future__ import annotations

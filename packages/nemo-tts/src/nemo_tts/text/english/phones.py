@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from nemo_core.errors import DataError
 
-__all__ = ["CONSONANTS", "IPA", "STRESSES", "SYMBOLS", "VOWELS", "is_vowel", "to_ipa", "without_stress"]
+__all__ = ["CONSONANTS", "IPA", "STRESSES", "SYMBOLS", "VOWELS", "ipa_symbols", "is_vowel", "to_ipa", "without_stress"]
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 CONSONANTS = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError
+from nemo_tts.text.base import word_set
 from nemo_tts.text.mandarin.polyphones import PolyphoneModel, context_features
 from nemo_tts.text.mandarin.sandhi import apply_sandhi
 from nemo_tts.text.mandarin.syllables import FINALS, INITIALS, TONES, split_syllable, syllable_to_ipa
@@ -23,9 +24,7 @@ __all__ = ["ChineseG2p"]
 _NOTATIONS = ("phonemes", "ipa", "pinyin")
 _READING = re.compile(r"[a-zê]+[1-5]")
 # 儿 is a syllable of its own where it means a child.
-_CHILD = frozenset(
-    ["女儿", "婴儿", "幼儿", "孤儿", "胎儿", "健儿", "少儿", "男儿", "宠儿", "混血儿", "新生儿", "低能儿", "弃儿", "患儿", "育儿", "生儿", "连体儿"]
-)
+_CHILD = word_set("女儿 婴儿 幼儿 孤儿 胎儿 健儿 少儿 男儿 宠儿 混血儿 新生儿 低能儿 弃儿 患儿 育儿 生儿 连体儿")
 
 
 class ChineseG2p(Configured):

@@ -1,7 +1,8 @@
 """Characters with several readings, told apart by the characters and words around them.
 
-A log-linear model for each character: every feature of the context (its neighbours, alone and in pairs, the word it is
-in and the kind of word, and what pypinyin makes of that word) speaks with a learned weight for and against each reading.
+A log-linear model for each character: every feature of the context (its neighbours, alone and in pairs, the word it
+is in and the kind of word, and what pypinyin makes of that word) speaks with a learned weight for and against each
+reading.
 """
 
 from __future__ import annotations

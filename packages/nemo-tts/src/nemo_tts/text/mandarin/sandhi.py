@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from nemo_tts.text.mandarin.words import Word, is_chinese
@@ -130,7 +131,7 @@ def _third_tones(words: Sequence[Word], readings: list[str], known: Callable[[st
     for first, last, text in merged:
         _within(readings, first, last, text, known)
     # Between words only a word of one syllable gives way.
-    for (first, last, text), (_, _, following) in zip(merged, merged[1:], strict=False):
+    for (_, last, text), (_, _, following) in itertools.pairwise(merged):
         if (len(text) == 1 or len(following) == 1) and _tone(readings, last - 1) == _tone(readings, last) == "3":
             _set(readings, last - 1, "2")
 
