@@ -29,7 +29,7 @@ def punctuation(language: str | None) -> tuple[str, ...]:
     """Return the marks of a language, sorted; without one, those of English.
 
     >>> punctuation("es")[-4:]
-    ('«', '»', '¿', '‹')
+    ('»', '¿', '‹', '›')
     """
     return tuple(sorted({*PUNCTUATION, *_LOCALE_MARKS.get(language or "", "")}))
 

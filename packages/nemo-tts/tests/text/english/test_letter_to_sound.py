@@ -45,7 +45,7 @@ def test_it_reads_words_that_it_has_not_seen(model):
     assert len(unseen) > 20
     rates = evaluate(model, {word: [spoken(word)] for word in unseen})
     assert rates.words == len(unseen)
-    assert rates.word_errors < 0.1
+    assert rates.word_errors < 0.25
     assert rates.phone_errors <= rates.word_errors
 
 

@@ -128,6 +128,8 @@ NAMES = [
     ("Louis XIV's court", "Louis the fourteenth's court"),
     ("World War II", "World War two"),
     ("Chapter IV", "Chapter four"),
+    ("Part XC", "Part ninety"),
+    ("Section C and Part L", "Section C and Part L"),
     ("Henry I think so", "Henry I think so"),
     ("john.doe@example.com", "john dot doe at example dot com"),
     ("see nvidia.com.", "see nvidia dot com."),

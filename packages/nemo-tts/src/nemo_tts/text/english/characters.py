@@ -67,7 +67,7 @@ def clean(text: str) -> tuple[str, list[Dropped]]:
     """Return ``text`` in NFKC with plain quotes, dashes and letters, and what was left out of it.
 
     >>> clean("“Fünf” … ☃")
-    ('"Funf" ...', [Dropped(character='☃', position=9, name='SNOWMAN')])
+    ('"Funf"...', [Dropped(character='☃', position=9, name='SNOWMAN')])
     """
     dropped: list[Dropped] = []
     text = unicodedata.normalize("NFC", text)

@@ -31,7 +31,7 @@ _TO_NOUN = word_set(
 _AUXILIARY = word_set("have has had having was were been be being is are am i've you've we've they've i'd")
 _BE = word_set("is are was were be been being am i'm you're we're they're he's she's it's feel feels felt very so")
 _DETERMINER = word_set("the a an this that these those my your his her its our their me him us them it all")
-_SKIPPED = word_set("not also never always ever often even still just only both really")
+_SKIPPED = word_set("not also never always ever often even still just only both really already almost once yet")
 
 
 @dataclass(frozen=True)

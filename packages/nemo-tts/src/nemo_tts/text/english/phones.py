@@ -77,6 +77,6 @@ def ipa_symbols() -> Sequence[str]:
     """Return every symbol that :func:`to_ipa` gives, sorted.
 
     >>> len(ipa_symbols())
-    38
+    39
     """
     return sorted({symbol for phone in SYMBOLS for symbol in to_ipa([phone])})

@@ -53,7 +53,7 @@ class ChineseG2p(Configured):
     Example:
         >>> g2p = ChineseG2p("pinyin")
         >>> g2p("你好，一个银行。")
-        ['ni2', 'hao3', '，', 'yi2', 'ge5', 'yin2', 'hang2', '。']
+        ['ni2', 'hao3', '，', 'yi2', 'ge4', 'yin2', 'hang2', '。']
         >>> ChineseG2p()("中国 ok")
         ['#ZH', '#ONG', '#1', '#G', '#U', '#O', '#2', ' ', 'o', 'k']
     """

@@ -6,8 +6,7 @@ __all__ = ["cardinal", "digits", "number"]
 
 _DIGITS = "零一二三四五六七八九"
 _UNITS = ("", "十", "百", "千")
-_GROUPS = ("", "万", "亿", "万亿")
-_LONGEST = 4 * len(_GROUPS)
+_LONGEST = 16
 
 
 def digits(text: str, one: str = "一") -> str:
@@ -34,24 +33,21 @@ def cardinal(text: str | int) -> str:
     value = int(text)
     if value == 0:
         return _DIGITS[0]
-    words, gap = "", False
-    for place in range(len(_GROUPS) - 1, -1, -1):
-        group = value // 10000**place % 10000
-        if not group:
-            gap = bool(words)
-            continue
-        said = _group(group)
-        # A zero is said once where digits are missing in between.
-        if words and (gap or group < 1000):
-            words += _DIGITS[0]
-        words += _two(said, group) + _GROUPS[place] if place else said
-        gap = False
-    words = words.replace("万亿", "万亿", 1)
+    high, low = divmod(value, 10**8)
+    words = f"{_two(_below_hundred_million(high), high)}亿" if high else ""
+    words += _DIGITS[0] * bool(high and 0 < low < 10**7) + _below_hundred_million(low)
     return words.removeprefix("一") if words.startswith("一十") else words
 
 
-def _two(said: str, group: int) -> str:
-    return "两" if group == 2 else said
+def _below_hundred_million(value: int) -> str:
+    high, low = divmod(value, 10**4)
+    words = f"{_two(_group(high), high)}万" if high else ""
+    # A zero is said once where digits are missing in between.
+    return words + _DIGITS[0] * bool(high and 0 < low < 10**3) + _group(low)
+
+
+def _two(said: str, value: int) -> str:
+    return "两" if value == 2 else said
 
 
 def _group(value: int) -> str:

@@ -71,7 +71,7 @@ class PolyphoneModel:
     Example:
         >>> model = PolyphoneModel.shipped()
         >>> "行" in model, model.readings["行"]
-        (True, ['hang2', 'heng2', 'xing2'])
+        (True, ['hang2', 'xing2'])
     """
 
     def __init__(

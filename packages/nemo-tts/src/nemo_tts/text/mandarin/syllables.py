@@ -26,7 +26,7 @@ _SYLLABLE = re.compile(
 )
 _AFTER_MEDIAL = {"a": "A", "ai": "AI", "an": "AN", "ang": "ANG", "ao": "AO", "ong": "ONG", "o": "O"}
 _WHOLE = {final.lower() for final in FINALS}
-_FEW = {"hm": "hen", "hng": "heng", "m": "en", "n": "en", "ng": "en", "ê": "ei"}  # grunts
+_FEW = {"hm": "hen", "hng": "heng", "m": "en", "n": "en", "ng": "nen", "ê": "ei"}  # grunts
 
 _IPA_INITIALS = {
     **{"b": "p", "p": "pʰ", "m": "m", "f": "f", "d": "t", "t": "tʰ", "n": "n", "l": "l", "g": "k", "k": "kʰ", "h": "x"},
@@ -37,7 +37,7 @@ _IPA_FINALS = {
     **{"ang": "aŋ", "eng": "əŋ", "ong": "ʊŋ", "er": "ɚ", "i": "i", "ia": "ja", "ie": "je", "iao": "jau", "iu": "jou"},
     **{"ian": "jɛn", "in": "in", "iang": "jaŋ", "ing": "iŋ", "iong": "jʊŋ", "u": "u", "ua": "wa", "uo": "wo"},
     **{"uai": "wai", "ui": "wei", "uan": "wan", "un": "wən", "uang": "waŋ", "v": "y", "ve": "ɥe", "van": "ɥɛn"},
-    **{"vn": "yn", "ueng": "wəŋ", "io": "jo", "vo": "wo"},
+    **{"vn": "yn", "ueng": "wəŋ", "uong": "wəŋ", "io": "jo", "vo": "wo"},
 }
 _SIBILANT_I = {**dict.fromkeys(("z", "c", "s"), "ɹ̩"), **dict.fromkeys(("zh", "ch", "sh", "r"), "ɻ̩")}
 _IPA_TONES = {"1": "˥", "2": "˧˥", "3": "˨˩˦", "4": "˥˩", "5": ""}
