@@ -129,6 +129,7 @@ NAMES = [
     ("World War II", "World War two"),
     ("Chapter IV", "Chapter four"),
     ("Part XC", "Part ninety"),
+    ("Part V' and Henry V.", "Part V' and Henry the fifth."),
     ("Section C and Part L", "Section C and Part L"),
     ("Henry I think so", "Henry I think so"),
     ("john.doe@example.com", "john dot doe at example dot com"),

@@ -135,7 +135,7 @@ def _value(numeral: str) -> int:
 
 
 # One letter may be a pronoun or an initial: "Henry I think", "James V. Smith".
-_NUMERAL = r"(?=[IVXL])(?!I [a-z]|L\b)(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
+_NUMERAL = r"(?=[IVXL])(?!I [a-z]|L\b)(?>(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))"
 _THINGS = (
     "Chapter|Part|Book|Volume|Section|Act|Scene|Phase|Type|Class|Appendix|Article|Title|Unit|Level|Stage|Grade|"
     "World War|Super Bowl|Final Fantasy|Rocky|Mark|Apollo|Vatican|Episode|Division|Game|Group|Category|Schedule|Table|"
