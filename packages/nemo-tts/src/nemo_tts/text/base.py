@@ -46,7 +46,7 @@ class Dropped:
 
     Attributes:
         character: The character.
-        position: Where in the text it stands, counted from 0.
+        position: Where in the text, composed (NFC), it stands; counted from 0.
         name: What Unicode calls it.
     """
 

@@ -54,7 +54,7 @@ _MEASURES = (
 )
 _SYMBOLS = {
     **{"+": "加", "=": "等于", "×": "乘", "÷": "除以", "<": "小于", ">": "大于", "≤": "小于等于", "≥": "大于等于"},
-    **{"%": "百分号", "°": "度", "&": "和", "@": "艾特", "#": "井号", "$": "美元", "€": "欧元", "£": "英镑", "¥": "元"},
+    **{"%": "百分号", "‰": "千分号", "°": "度", "&": "和", "@": "艾特", "#": "井号", "$": "美元", "€": "欧元", "£": "英镑", "¥": "元"},
     **{
         "~": "到",
         "±": "正负",
@@ -190,9 +190,7 @@ _RULES: list[Rule] = [
     # ranges, so that what follows is about one number
     (
         re.compile(rf"{_START}({_NUMBER})(%?) ?[-~] ?(?={_NUMBER}(?!\d|[-/]))"),
-        lambda match: (
-            number(match[1]) + ("%" if match[2] else "") + "到" if not match[2] else f"百分之{number(match[1])}到"
-        ),
+        lambda match: f"{'百分之' if match[2] else ''}{number(match[1])}到",
     ),
     (re.compile(rf"({_SIGNED}) ?%"), lambda match: f"百分之{number(match[1])}"),
     (re.compile(rf"({_SIGNED}) ?‰"), lambda match: f"千分之{number(match[1])}"),
