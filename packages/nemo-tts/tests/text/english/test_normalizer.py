@@ -101,6 +101,8 @@ AMOUNTS = [
     ("72 °F", "seventy two degrees Fahrenheit"),
     ("60 km/h", "sixty kilometers per hour"),
     ("5 m²", "five square meters"),
+    ("3½ km", "three and one half kilometers"),
+    ("1/2 mi", "one half mile"),
     ("6 ft tall", "six feet tall"),
     ("6'2\"", "six feet two inches"),
     ("180 lbs.", "one hundred eighty pounds."),

@@ -14,7 +14,7 @@ Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})++|\d++)(?:\.\d++)?+|\.\d++"
 _MINUS = r"(?<![\w.)])[-−]"
 # A number begins where no other one is going on. It also keeps patterns from beginning anew at each digit.
-_START = r"(?<![\w.])(?<!\d,)"
+_START = r"(?<![\w./])(?<!\d,)"
 _SIGNED = rf"(?:{_MINUS}|{_START})(?:{_NUMBER})"
 _SCALES = {"k": "thousand", "K": "thousand", "m": "million", "M": "million", "bn": "billion", "B": "billion"}
 _SCALES |= {"tn": "trillion", "T": "trillion"} | {word: word for word in ("hundred", "thousand", "million", "billion")}
@@ -106,6 +106,12 @@ def _measure(match: re.Match[str]) -> str:
     return f"{_signed(amount)} {power}{_plural_unit(unit, amount)}{per}"
 
 
+def _fraction_of_unit(match: re.Match[str]) -> str:
+    """Write out the unit alone; the fraction is read by a rule of its own."""
+    unit = _POWERS.get(match["power"] or "", "") + _plural_unit(_UNITS[match["unit"]], "2" if match["whole"] else "1")
+    return f"{match['fraction']} {unit}"
+
+
 def _feet(match: re.Match[str]) -> str:
     feet, inches = match["feet"], match["inches"]
     words = f"{cardinal(feet)} {_plural_unit('foot', feet)}"
@@ -129,6 +135,13 @@ def amount_rules() -> list[Rule]:
             _money,
         ),
         (re.compile(rf"{_START}(?P<amount>{_NUMBER}) ?¢"), _cents),
+        (
+            re.compile(
+                r"(?<![\w./])(?P<fraction>(?P<whole>\d{1,4}[ -])?\d{1,3}/\d{1,3}) ?"
+                rf"(?P<unit>{_UNIT})(?P<power> squared| cubed)?(?![\w/])"
+            ),
+            _fraction_of_unit,
+        ),
         (re.compile(rf"({_SIGNED}) ?%"), lambda match: f"{_signed(match[1])} percent"),
         (
             re.compile(r"(?<![\w.])(?P<feet>\d)'(?P<inches>\d\d?)\"(?!\w)"),
