@@ -11,6 +11,7 @@ REFERENCE = Path(__file__).parents[4] / "shared" / "fixtures" / "nvidia"
 SUPPORT = Path(__file__).parent / "support"
 if str(SUPPORT) not in sys.path:
     sys.path.insert(0, str(SUPPORT))
+DICTIONARIES = Path(__file__).parents[4] / "shared" / "data" / "g2p-dictionaries"
 
 
 @pytest.fixture
@@ -19,3 +20,11 @@ def nvidia() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip("reference outputs of NVIDIA NeMo are not here")
     return REFERENCE
+
+
+@pytest.fixture
+def dictionaries() -> Path:
+    """Folder of pronunciation dictionaries, and of sentences with marked polyphones."""
+    if not DICTIONARIES.is_dir():
+        pytest.skip("the pronunciation dictionaries are not here")
+    return DICTIONARIES

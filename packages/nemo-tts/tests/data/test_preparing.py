@@ -70,7 +70,7 @@ def test_features_of_other_settings_are_refused(corpus: Path, tmp_path: Path) ->
         ManifestSpeech(tmp_path / "out" / "manifest.jsonl", other)[0]
     next((tmp_path / "out").rglob("*.npz")).unlink()
     with pytest.raises(DataError, match="cannot be read"):
-        [each for each in ManifestSpeech(tmp_path / "out" / "manifest.jsonl", FEATURES)]
+        list(ManifestSpeech(tmp_path / "out" / "manifest.jsonl", FEATURES))
 
 
 def test_bad_audio_is_named_or_left_out(corpus: Path, tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from nemo_tts.synthesis import split_sentences
     ("text", "sentences"),
     [
         ("One. Two! Three?", ["One.", "Two!", "Three?"]),
-        ("Dr. Lee met Mr. Smith at 5 p.m. on Monday. They spoke.", ["Dr. Lee met Mr. Smith at 5 p.m. on Monday.", "They spoke."]),
+        (
+            "Dr. Lee met Mr. Smith at 5 p.m. on Monday. They spoke.",
+            ["Dr. Lee met Mr. Smith at 5 p.m. on Monday.", "They spoke."],
+        ),
         ("It costs $3.50. Really.", ["It costs $3.50.", "Really."]),
         ('"Stop!" he said. "Now."', ['"Stop!" he said.', '"Now."']),
         ("J. R. R. Tolkien wrote it.", ["J. R. R. Tolkien wrote it."]),
@@ -40,5 +43,10 @@ def test_what_is_too_long_is_cut_where_it_can_be() -> None:
 @given(st.text(max_size=200), st.integers(5, 60))
 def test_nothing_is_lost(text: str, longest: int) -> None:
     found = split_sentences(text, longest)
-    assert "".join("".join(found).split()) == "".join("".join(text.split()).split()) or "-" in text or "–" in text or "—" in text
+    assert (
+        "".join("".join(found).split()) == "".join("".join(text.split()).split())
+        or "-" in text
+        or "–" in text
+        or "—" in text
+    )
     assert all(len(each) <= longest for each in found)

@@ -74,7 +74,7 @@ def test_voices_have_names_and_numbers() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "...", "?!", "\n\n"])
 def test_what_has_no_words_is_refused(text: str) -> None:
-    with pytest.raises(DataError, match="text 2, .* has nothing that can be spoken"):
+    with pytest.raises(DataError, match=r"text 2, .* has nothing that can be spoken"):
         make().synthesize(["fine", text])
 
 

@@ -75,7 +75,9 @@ class SpokenDigits(Configured):
         if len(gap) != 2 or not 0 <= gap[0] <= gap[1]:
             raise ConfigError(f"digits: gap {list(gap)} is not a range", hint="give the shortest and the longest, s")
         if features.preprocessor.sample_rate != _RATE:
-            raise ConfigError(f"the spoken digits are recorded at {_RATE} Hz", hint="set preprocessor.sample_rate to it")
+            raise ConfigError(
+                f"the spoken digits are recorded at {_RATE} Hz", hint="set preprocessor.sample_rate to it"
+            )
         self.split, self.size, self.features = split, size, features
         self.speakers = list(speakers)
         self.min_digits, self.max_digits = min_digits, max_digits

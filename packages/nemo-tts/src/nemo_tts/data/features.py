@@ -51,7 +51,13 @@ class SpeechFeatures(Configured):
         frames = self.frames(len(audio))
         first = mel.hop_length // 2 if mel.exact_pad else 0
         pitch = track_pitch(
-            audio, mel.sample_rate, mel.hop_length, fmin=self.pitch_fmin, fmax=self.pitch_fmax, frames=frames, first=first
+            audio,
+            mel.sample_rate,
+            mel.hop_length,
+            fmin=self.pitch_fmin,
+            fmax=self.pitch_fmax,
+            frames=frames,
+            first=first,
         )
         return np.stack([pitch, self._energy(np.asarray(audio, dtype=np.float64), frames, first)]).astype(np.float32)
 

@@ -106,9 +106,9 @@ def _dips(
 def _normed_difference(frames: np.ndarray, window: int, lags: int) -> np.ndarray:
     """Return YIN's cumulative mean normalised difference (N, lags)."""
     points = 2 ** math.ceil(math.log2(frames.shape[1] + window))
-    product = np.fft.irfft(
-        np.fft.rfft(frames, points) * np.fft.rfft(frames[:, :window], points).conj(), points
-    )[:, :lags]
+    product = np.fft.irfft(np.fft.rfft(frames, points) * np.fft.rfft(frames[:, :window], points).conj(), points)[
+        :, :lags
+    ]
     sums = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
     energy = sums[:, window : window + lags] - sums[:, :lags]
     difference = np.maximum(energy[:, :1] + energy - 2 * product, 0.0)

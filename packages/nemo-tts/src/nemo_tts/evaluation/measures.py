@@ -111,9 +111,7 @@ def warp(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         ([0, 0, 1, 2], [0, 1, 2, 2])
     """
     M, N = len(first), len(second)
-    distance = np.sqrt(
-        np.maximum((first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T, 0.0)
-    )
+    distance = np.sqrt(np.maximum((first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T, 0.0))
     # Along the diagonals, whose cells depend on the two before only: one step of numpy for each.
     total = np.full((M + 1, N + 1), np.inf)
     total[0, 0] = 0.0
@@ -122,11 +120,11 @@ def warp(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         j = diagonal - i
         best = np.minimum(np.minimum(total[i, j], total[i, j + 1]), total[i + 1, j])
         total[i + 1, j + 1] = distance[i, j] + best
-    i, j = M, N
+    row, column = M, N
     path = []
-    while i and j:
-        path.append((i - 1, j - 1))
-        step = int(np.argmin((total[i - 1, j - 1], total[i - 1, j], total[i, j - 1])))
-        i, j = (i - 1, j - 1) if step == 0 else (i - 1, j) if step == 1 else (i, j - 1)
+    while row and column:
+        path.append((row - 1, column - 1))
+        step = int(np.argmin((total[row - 1, column - 1], total[row - 1, column], total[row, column - 1])))
+        row, column = row - (step != 2), column - (step != 1)
     rows, columns = np.array(path[::-1]).T
     return rows, columns

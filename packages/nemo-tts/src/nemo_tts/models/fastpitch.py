@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,6 +77,7 @@ class FastPitch(Model):
         energy_predictor: Encoded tokens to energy.
         tokenizer: Text to tokens.
         n_speakers: Voices; 1 for a model that has one.
+        speakers: Their names, in the order of their numbers.
         pitch_embedding_kernel_size: Tokens that a pitch is seen by; odd.
         energy_embedding_kernel_size: Tokens that an energy is seen by; odd.
         max_token_duration: Most frames of a token in synthesis.
@@ -114,6 +115,7 @@ class FastPitch(Model):
         energy_predictor: TemporalPredictor | None = None,
         tokenizer: Configured | None = None,
         n_speakers: int = 1,
+        speakers: Sequence[str] | None = None,
         pitch_embedding_kernel_size: int = 3,
         energy_embedding_kernel_size: int = 3,
         max_token_duration: float = 75,
@@ -132,7 +134,11 @@ class FastPitch(Model):
         self.energy_predictor = energy_predictor
         self.aligner = aligner
         self.tokenizer = tokenizer
-        self.n_speakers = n_speakers
+        if speakers is not None and len(speakers) != n_speakers:
+            raise ConfigError(
+                f"the model has {n_speakers} voices, but names of {len(speakers)}", hint="set n_speakers to how many"
+            )
+        self.n_speakers, self.speakers = n_speakers, None if speakers is None else list(speakers)
         self.max_token_duration, self.min_token_duration = max_token_duration, min_token_duration
         self.pitch_mean, self.pitch_std = pitch_mean, pitch_std
         self.bin_loss_warmup_epochs = bin_loss_warmup_epochs
