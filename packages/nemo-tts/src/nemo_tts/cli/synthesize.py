@@ -150,6 +150,7 @@ def _read(path: Path) -> list[str]:
 
 
 def device_of(given: str) -> str:
+    """Return the device that an option names; for ``auto`` a GPU where there is one."""
     if given != "auto":
         return given
     import torch

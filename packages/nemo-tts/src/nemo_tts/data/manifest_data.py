@@ -23,9 +23,9 @@ __all__ = ["ManifestSpeech", "read_features"]
 class ManifestSpeech(Configured):
     """Audio, text, voice and features of the lines of one or more manifests.
 
-    A line has ``audio_filepath`` and ``text`` (or ``normalized_text``, which wins), and may have ``speaker``, ``offset``,
-    ``duration``, and ``features_filepath``, which ``nemo tts prepare`` writes. Without the last, pitch and energy are
-    found when the line is first read, and kept in memory.
+    A line has ``audio_filepath`` and ``text`` (or ``normalized_text``, which wins), and may have ``speaker``,
+    ``offset``, ``duration``, and ``features_filepath``, which ``nemo tts prepare`` writes. Without the last, pitch and
+    energy are found when the line is first read, and kept in memory.
 
     Args:
         manifest: A manifest, or several.

@@ -72,7 +72,7 @@ def track_pitch(
     count = 1 + len(audio) // hop_length if frames is None else frames
     if count == 0:
         return np.zeros(0, dtype=np.float32)
-    states = int(math.ceil(_BINS * math.log2(fmax / fmin))) + 1
+    states = math.ceil(_BINS * math.log2(fmax / fmin)) + 1
     voiced = np.zeros((count, states))
     exact = np.tile(fmin * 2.0 ** (np.arange(states) / _BINS), (count, 1))
     for start, period, chance in _dips(audio, sample_rate, hop_length, fmin, fmax, count, first):
@@ -90,7 +90,7 @@ def _dips(
     audio: np.ndarray, sample_rate: int, hop_length: int, fmin: float, fmax: float, count: int, first: int
 ) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """Return, block by block, the first frame, and of each frame and lag the exact period and its probability."""
-    shortest, longest = max(2, int(sample_rate / fmax)), int(math.ceil(sample_rate / fmin))
+    shortest, longest = max(2, int(sample_rate / fmax)), math.ceil(sample_rate / fmin)
     window = 2 ** math.ceil(math.log2(2 * longest))
     size = window + longest + 2
     left = size // 2 - first
