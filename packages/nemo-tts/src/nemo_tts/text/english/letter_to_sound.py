@@ -42,7 +42,7 @@ class LetterToSound:
     """
 
     #: What costs a pronunciation without exactly one primary stress; found on the development set.
-    STRESS_PENALTY = 3.0
+    STRESS_PENALTY = 4.0
 
     def __init__(
         self,
