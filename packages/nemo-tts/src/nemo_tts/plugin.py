@@ -153,9 +153,6 @@ def _speech(registry: Registry) -> None:
     registry.command(
         "tts evaluate", "nemo_tts.cli.evaluate:evaluate", summary="Say the texts of a manifest, and measure"
     )
-    """Register the text front ends, tokenizers and commands of speech synthesis."""
-    registry.command("tts", summary="Tools for speech synthesis")
-    _text(registry)
 
 
 def _text(registry: Registry) -> None:

@@ -38,11 +38,13 @@ class Generated(NamedTuple):
     length: Tensor
     """Frames of each utterance (B,)."""
     durations: Tensor
-    """Frames of each token (B, T)."""
+    """Frames of each token (B, T) as predicted or given, before pace and rounding."""
     pitch: Tensor
     """Pitch of each token (B, T), normalised as in training."""
     log_durations: Tensor
     """What the predictor gave, log(1 + frames) (B, T)."""
+    frames: Tensor
+    """Frames that each token has in the spectrogram (B, T), int64."""
     energy: Tensor | None = None
     """Energy of each token (B, T), where the model has one."""
 
@@ -267,7 +269,7 @@ class FastPitch(Model):
         frames = scale_durations(durations * inside, pace)
         frames[:, 0] += frames.sum(1) == 0  # nothing is no spectrogram
         spectrogram, frame_length = self._decode(encoded, frames, condition)
-        return Generated(spectrogram, frame_length, durations, pitch, log_durations, energy)
+        return Generated(spectrogram, frame_length, durations, pitch, log_durations, frames, energy)
 
     def _decode(self, encoded: Tensor, frames: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         repeated, length = regulate_length(encoded, frames)

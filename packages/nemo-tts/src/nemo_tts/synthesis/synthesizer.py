@@ -125,7 +125,7 @@ class Synthesizer:
                 text=text,
                 spectrogram=_array(made.spectrogram[row, :, : int(made.length[row])]),
                 symbols=self.tokenizer.pieces(ids[row]),
-                durations=_array(made.durations[row, : len(ids[row])]),
+                durations=made.frames[row, : len(ids[row])].cpu().numpy(),
                 pitch=self._hertz(_array(made.pitch[row, : len(ids[row])])),
                 hop_length=hop,
                 seconds=seconds,
