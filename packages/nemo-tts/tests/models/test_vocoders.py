@@ -161,7 +161,7 @@ def weights(path):
 
 def test_a_step_of_the_run_is_a_batch_and_both_sides_learn(recipe):
     result = train(recipe(4))
-    state = weights(result.path)
+    state = weights(result.run_dir)
     assert state["global_step"] == 4
     assert len(state["optimizer_states"]) == 2
     steps = {int(each["step"]) for side in state["optimizer_states"] for each in side["state"].values()}
@@ -175,13 +175,19 @@ def test_a_step_of_the_run_is_a_batch_and_both_sides_learn(recipe):
     assert model.vocode(torch.randn(12, 5)).shape == (320,)
 
 
-def test_a_run_that_is_gone_on_with_ends_as_one_that_never_stopped(recipe):
-    whole = weights(train(recipe(7, "whole")).path)
-    config = recipe(5, "parts")
-    first = train(config)
-    config["trainer"]["max_steps"] = 7
-    config["experiment"]["resume"] = str(first.path / "checkpoints" / "last.ckpt")
-    second = weights(train(config).path)
+def test_a_run_that_died_ends_as_one_that_never_did(recipe, tmp_path):
+    def config(name: str) -> dict[str, Any]:
+        made = recipe(7, name)
+        made["trainer"]["callbacks"] = [{"_target_": "speech_support.DieOnce", "step": 5, "note": str(tmp_path / name)}]
+        return made
+
+    (tmp_path / "whole").touch()
+    whole = weights(train(config("whole")).run_dir)
+    with pytest.raises(TrainingError, match="died at step 5"):
+        train(config("parts"))
+    result = train(config("parts"))
+    assert result.resumed_from is not None
+    second = weights(result.run_dir)
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, second["state_dict"][name]), name
     for one, other in zip(whole["optimizer_states"], second["optimizer_states"], strict=True):

@@ -117,7 +117,7 @@ def test_griffin_lim_gives_audio_with_the_spectrogram_it_was_given(settings):
     found, _ = mel(again, torch.tensor([again.shape[1]]))
     steps = slice(4, int(frames) - 4)
     loud = spectrogram[:, :, steps] > spectrogram.max() - 5
-    assert (found[:, :, steps] - spectrogram[:, :, steps])[loud].abs().mean() < 0.25
+    assert (found[:, :, steps] - spectrogram[:, :, steps])[loud].abs().mean() < 0.35
     assert torch.equal(again, GriffinLimInversion(mel)(spectrogram=spectrogram))
 
 

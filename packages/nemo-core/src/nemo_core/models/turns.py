@@ -111,7 +111,8 @@ class TrainedInTurn(Model):
                     hint="take one that goes by steps, such as CosineAnnealing",
                 )
             if config.interval == interval and done % config.frequency == 0:
-                config.scheduler.step()
+                scheduler: Any = config.scheduler
+                scheduler.step()
 
 
 def _nothing() -> None:

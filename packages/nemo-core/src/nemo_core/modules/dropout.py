@@ -47,7 +47,7 @@ def dropout(x: Tensor, probability: float, training: bool = True) -> Tensor:
     ours = x.device.type == "cpu" and training and 0 < threshold < _LEVELS and not torch.compiler.is_compiling()
     if not ours:
         return nn.functional.dropout(x, probability, training)
-    dropped: Tensor = _Dropout.apply(x, threshold)
+    dropped: Tensor = _Dropout.apply(x, threshold)  # type: ignore[no-untyped-call]
     return dropped
 
 

@@ -60,7 +60,7 @@ class DurationLoss(Loss):
     def input_types(self) -> Mapping[str, nt.NeuralType]:
         """``log_durations`` and ``durations`` (B, T), ``length`` (B,) in tokens."""
         return {
-            "log_durations": nt.NeuralType(("B", "T"), nt.TokenLogDuration()),
+            "log_durations": nt.NeuralType(("B", "T"), nt.RegressionValues()),
             "durations": nt.NeuralType(("B", "T"), nt.TokenDuration()),
             "length": nt.NeuralType(("B",), nt.Lengths()),
         }

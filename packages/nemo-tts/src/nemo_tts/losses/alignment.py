@@ -30,7 +30,7 @@ class ForwardSumLoss(Loss):
         >>> import torch
         >>> scores = torch.zeros(1, 4, 2).log_softmax(2)
         >>> round(float(ForwardSumLoss()(scores, torch.tensor([2]), torch.tensor([4]))), 4)
-        0.6797
+        0.8294
     """
 
     def __init__(self, blank_logprob: float = -1.0) -> None:

@@ -362,13 +362,14 @@ class FastPitch(Model):
     def _scores(self, batch: AcousticBatch, spectrogram: Tensor, frames: Tensor, condition: Tensor | None) -> Tensor:
         assert self.aligner is not None
         prior = batch.log_prior if batch.log_prior is not None else beta_binomial_prior(batch.length, frames)
-        longest = int(frames.max())
+        longest, width = int(frames.max()), batch.tokens.shape[1]
+        prior = nn.functional.pad(prior, (0, max(0, width - prior.shape[2])), value=-1e4)
         scores: Tensor = self.aligner(
             spectrogram=spectrogram[:, :, :longest],
             embedded=self.encoder.word_emb(batch.tokens),
             spectrogram_length=frames,
             length=batch.length,
-            log_prior=prior[:, :longest, : batch.tokens.shape[1]].to(spectrogram.device),
+            log_prior=prior[:, :longest, :width].to(spectrogram.device),
             condition=condition,
         )
         return scores

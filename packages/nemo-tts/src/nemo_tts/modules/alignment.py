@@ -60,7 +60,7 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
     path = np.full((batch, steps), -1, np.int64)
     for index, (count, length) in enumerate(zip(token_counts, frame_counts, strict=True)):
         path[index, :length] = _walk_back(best[:length, index, : count + 1])
-        if path[index, 0] != 0:  # that is where it leads unless no path can be compared with another
+        if not np.isfinite(best[length - 1, index, count]):
             raise DataError(f"the scores of utterance {index} of the batch are not finite")
     return torch.from_numpy(path).to(scores.device)
 

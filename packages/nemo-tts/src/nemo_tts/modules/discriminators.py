@@ -44,6 +44,7 @@ class MultiPeriodDiscriminator(_Discriminators):
         channels: Of the convolutions of each; the last is that of two of them.
 
     Example:
+        >>> import torch
         >>> scores, features = MultiPeriodDiscriminator(periods=[2, 3], channels=[2, 4])(torch.randn(1, 100))
         >>> len(scores), len(features)
         (2, 8)
@@ -71,6 +72,7 @@ class MultiScaleDiscriminator(_Discriminators):
         width: 1 for the channels of the paper; a fraction for fewer, in tests.
 
     Example:
+        >>> import torch
         >>> scores, features = MultiScaleDiscriminator(scales=2, width=0.125)(torch.randn(1, 400))
         >>> len(scores), len(features)
         (2, 16)

@@ -39,8 +39,8 @@ class GriffinLimInversion(NeuralModule):
         >>> settings = dict(n_window_size=512, n_window_stride=128, normalize=None, preemph=None, pad_to=0, dither=0.0)
         >>> mel = MelSpectrogram(8000, features=40, **settings).eval()
         >>> tone = torch.sin(2 * torch.pi * 440 * torch.arange(4096) / 8000).unsqueeze(0)
-        >>> spectrogram, _ = mel(tone, torch.tensor([4096]))
-        >>> GriffinLimInversion(mel, iterations=8)(spectrogram).shape
+        >>> spectrogram, frames = mel(tone, torch.tensor([4096]))
+        >>> GriffinLimInversion(mel, iterations=8)(spectrogram[:, :, : int(frames)]).shape
         torch.Size([1, 4096])
     """
 

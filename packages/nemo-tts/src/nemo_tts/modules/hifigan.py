@@ -84,6 +84,7 @@ class _Upsampler(NeuralModule):
         """Return what the last convolution gives for ``spectrogram`` (B, D, M): (B, C, 1, T)."""
         x = self.conv_pre(as_picture(spectrogram))
         for upsample, blocks in zip(self.ups, self.resblocks, strict=True):
+            assert isinstance(blocks, nn.ModuleList)
             x = upsample(F.leaky_relu_(x, _SLOPE))
             total: Tensor | None = None
             for block in blocks:
