@@ -23,8 +23,12 @@ PACKAGES = ("core", "asr", "tts", "llm", "mm")
 DOMAINS = PACKAGES[1:]
 PAIRS = tuple(itertools.combinations(DOMAINS, 2))
 TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
-# What a package's tests compare with; no package depends on them.
-COMPARED_WITH = {"llm": ("peft", "pyarrow", "tiktoken", "transformers")}
+# What a package's tests compare with, or what its extras bring; the package alone does not depend on them.
+COMPARED_WITH = {
+    "core": ("soundfile", "soxr"),
+    "llm": ("peft", "pyarrow", "tiktoken", "transformers"),
+    "tts": ("jieba", "pypinyin"),
+}
 DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
 TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, *COMPARED_WITH["llm"], "import-linter", "mypy", "ruff", "types-PyYAML")
 NOT_ON_A_CPU = {"gpu"}  # extras whose packages are built against CUDA
@@ -132,7 +136,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation with warnings as errors, and run the examples of its pages."""
-    install(session, *wheels(session, *PACKAGES), *DOCS_TOOLS, *TEST_TOOLS)
+    install(session, *wheels(session, *PACKAGES), *DOCS_TOOLS, *TEST_TOOLS, *COMPARED_WITH["tts"])
     shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", env=job_env())
     pages = sorted(str(page) for page in (ROOT / "docs").glob("*.md"))

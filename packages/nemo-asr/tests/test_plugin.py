@@ -31,7 +31,7 @@ def test_every_component_can_be_loaded_and_says_what_it_is(component):
 
 def test_nvidias_names_are_ours_too():
     for name, target in {
-        "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor": "asr.MelSpectrogram",
+        "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor": "MelSpectrogram",
         "nemo.collections.asr.modules.SpectrogramAugmentation": "asr.SpecAugment",
         "nemo.collections.asr.modules.ConvASREncoder": "asr.ConvASREncoder",
         "nemo.collections.asr.modules.ConformerEncoder": "asr.ConformerEncoder",

@@ -14,15 +14,6 @@ _NVIDIA_MODELS = "nemo.collections.asr.models"
 def nemo_components(registry: Registry) -> None:
     """Register modules, models, data, metrics, recipes and commands of speech recognition."""
     registry.module(
-        "asr.MelSpectrogram",
-        "nemo_asr.modules.mel:MelSpectrogram",
-        aliases=(
-            f"{_NVIDIA_MODULES}.AudioToMelSpectrogramPreprocessor",
-            f"{_NVIDIA_MODULES}.audio_preprocessing.AudioToMelSpectrogramPreprocessor",
-        ),
-        summary="Log-mel features of audio, as NVIDIA NeMo computes them",
-    )
-    registry.module(
         "asr.MFCC",
         "nemo_asr.modules.mfcc:MFCC",
         aliases=(

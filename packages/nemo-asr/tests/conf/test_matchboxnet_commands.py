@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from nemo_asr.data.manifest import write_manifest
 from nemo_asr.models import ClassificationModel, restore
+from nemo_core.audio.manifest import write_manifest
 from nemo_core.cli.main import run
 from nemo_core.config import Trust, compose, find_recipe, instantiate
 

@@ -11,11 +11,11 @@ import torch
 import nemo_asr
 from nemo_asr.data import SpeechData
 from nemo_asr.data.batch import Utterance, collate_speech
-from nemo_asr.data.manifest import write_manifest
 from nemo_asr.losses import AngularSoftmaxLoss
 from nemo_asr.models import ClassificationModel, SpeakerModel
 from nemo_asr.models.nvidia_classifiers import classification_config, speaker_config
 from nemo_asr.modules import MFCC, ConvASREncoder, ConvClassifier, CropOrPad, MelSpectrogram, SpeakerDecoder
+from nemo_core.audio.manifest import write_manifest
 from nemo_core.errors import ArchiveError, ConfigError, DataError
 
 BLOCKS = [{"filters": 12, "kernel": 11, "se": True}, {"filters": 12, "kernel": 5, "separable": True}]

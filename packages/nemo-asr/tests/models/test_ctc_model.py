@@ -176,7 +176,7 @@ def test_nvidias_archive_gives_nvidias_outputs(nvidia, name):
         log_probs, frames = model(audio=audio, length=length)
     assert feature_frames.tolist() == expected["features_len"].tolist()
     assert frames.tolist() == expected["encoded_len"].tolist()
-    np.testing.assert_allclose(features.numpy(), expected["features"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features.numpy(), expected["features"], rtol=1e-4, atol=1e-4)  # processors differ
     np.testing.assert_allclose(log_probs.numpy(), expected["log_probs"], rtol=1e-4, atol=1e-5)
     transcript = json.loads((folder / "expected.json").read_text())["transcript"]
     (hypothesis,) = model.transcribe(nvidia / "sample.wav", timestamps=True)

@@ -29,6 +29,17 @@ def nemo_components(registry: Registry) -> None:
         summary="Neural modules connected by their typed ports",
         example=None,
     )
+    registry.module(
+        "MelSpectrogram",
+        "nemo_core.audio.mel:MelSpectrogram",
+        aliases=(
+            "asr.MelSpectrogram",
+            "nemo_asr.modules.mel.MelSpectrogram",
+            "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor",
+            "nemo.collections.asr.modules.audio_preprocessing.AudioToMelSpectrogramPreprocessor",
+        ),
+        summary="Log-mel features of audio, as NVIDIA NeMo computes them",
+    )
     for name, target, summary in _OPTIMIZERS:
         registry.optimizer(name, target, summary=summary)
     for name, target, summary in _SCHEDULERS:

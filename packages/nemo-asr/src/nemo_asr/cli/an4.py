@@ -25,7 +25,7 @@ def an4(
       nemo asr an4 downloads/an4 -o an4/ && nemo train asr/fastconformer_ctc asr/data=an4 an4=an4/
     """
     from nemo_asr.data.an4 import read_an4
-    from nemo_asr.data.manifest import write_manifest
+    from nemo_core.audio.manifest import write_manifest
 
     lines = read_an4(folder)
     for split in lines:

@@ -38,7 +38,7 @@ def digits(
     import soundfile as sf
 
     from nemo_asr.data.digits import ConnectedDigits
-    from nemo_asr.data.manifest import write_manifest
+    from nemo_core.audio.manifest import write_manifest
 
     refuse_overwrite(output / "manifest.jsonl", overwrite)
     output.mkdir(parents=True, exist_ok=True)

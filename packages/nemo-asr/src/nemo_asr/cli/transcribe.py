@@ -149,7 +149,7 @@ def _choose_decoder(recognizer: Any, decoder: str) -> None:
 
 
 def _manifest(path: str) -> Any:
-    from nemo_asr.data.manifest import Manifest
+    from nemo_core.audio.manifest import Manifest
 
     return Manifest(path)
 

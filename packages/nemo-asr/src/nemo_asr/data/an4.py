@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nemo_asr.data.audio import audio_duration
-from nemo_asr.data.manifest import Manifest
+from nemo_core.audio.files import audio_duration
+from nemo_core.audio.manifest import Manifest
 from nemo_core.errors import DataError
 
 __all__ = ["read_an4"]

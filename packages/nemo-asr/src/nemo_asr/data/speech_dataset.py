@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from nemo_asr.data.audio import audio_duration, read_audio
 from nemo_asr.data.batch import Skipped, Utterance
-from nemo_asr.data.manifest import Manifest
+from nemo_core.audio.files import audio_duration, read_audio
+from nemo_core.audio.manifest import Manifest
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError, DataError
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class SpeechDataset(Configured):
-    """Audio and text of the lines of one or more manifests (see :class:`~nemo_asr.data.manifest.Manifest`).
+    """Audio and text of the lines of one or more manifests (see :class:`~nemo_core.audio.manifest.Manifest`).
 
     Args:
         manifest: A manifest, or several.
@@ -35,7 +35,7 @@ class SpeechDataset(Configured):
 
     Example:
         >>> import tempfile, soundfile
-        >>> from nemo_asr.data.manifest import write_manifest
+        >>> from nemo_core.audio.manifest import write_manifest
         >>> folder = Path(tempfile.mkdtemp())
         >>> soundfile.write(folder / "a.wav", np.zeros(8000), 8000)
         >>> write_manifest(folder / "train.jsonl", [{"audio_filepath": "a.wav", "duration": 1.0, "text": "one"}])

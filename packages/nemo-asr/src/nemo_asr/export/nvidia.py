@@ -15,13 +15,13 @@ from torch import Tensor
 from nemo_asr.models.nvidia import ONLY_OURS
 from nemo_asr.modules.conv_encoder import ConvASREncoder, written_out
 from nemo_asr.modules.jasper import MaskedConv1d
-from nemo_asr.modules.mel import MelSpectrogram
 from nemo_asr.modules.mfcc import MFCC
+from nemo_core.audio.mel import MelSpectrogram
 from nemo_core.errors import ExportError
 
 if TYPE_CHECKING:
     from nemo_asr.models.speech_model import SpeechModel
-    from nemo_asr.modules.front_end import FrontEnd
+    from nemo_core.audio.front_end import FrontEnd
     from nemo_core.config.configured import Configured
 
 __all__ = ["acoustic_sections", "all_settings", "check_model", "data_sections", "section", "weights"]

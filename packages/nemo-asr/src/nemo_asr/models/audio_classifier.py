@@ -17,8 +17,8 @@ from nemo_core.errors import ConfigError, DataError, NemoError
 
 if TYPE_CHECKING:
     from nemo_asr.modules.encoder import AcousticEncoder
-    from nemo_asr.modules.front_end import FrontEnd
     from nemo_asr.modules.spec_augment import SpecAugment
+    from nemo_core.audio.front_end import FrontEnd
 
 __all__ = ["AudioClassifier", "Classification"]
 

@@ -13,9 +13,9 @@ from nemo_asr.models.audio_classifier import AudioClassifier
 from nemo_asr.modules.classifier import ConvClassifier
 from nemo_asr.modules.crop_or_pad import CropOrPad
 from nemo_asr.modules.encoder import AcousticEncoder
-from nemo_asr.modules.front_end import FrontEnd
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_core import types as nt
+from nemo_core.audio.front_end import FrontEnd
 
 if TYPE_CHECKING:
     from nemo_core.models import NvidiaModel

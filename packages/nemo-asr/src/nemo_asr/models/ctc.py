@@ -15,10 +15,10 @@ from nemo_asr.losses.ctc import CTCLoss
 from nemo_asr.models.recognizer import SpeechRecognizer
 from nemo_asr.modules.ctc_decoder import CTCDecoder
 from nemo_asr.modules.encoder import AcousticEncoder
-from nemo_asr.modules.mel import MelSpectrogram
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_asr.tokenizers.base import Tokenizer
 from nemo_core import types as nt
+from nemo_core.audio.mel import MelSpectrogram
 from nemo_core.errors import ConfigError
 
 if TYPE_CHECKING:

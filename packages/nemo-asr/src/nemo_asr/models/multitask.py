@@ -19,7 +19,6 @@ from nemo_asr.decoding.timed_text import read_times
 from nemo_asr.losses.smoothed_cross_entropy import SmoothedCrossEntropyLoss
 from nemo_asr.models.recognizer import SpeechRecognizer
 from nemo_asr.modules.encoder import AcousticEncoder
-from nemo_asr.modules.mel import MelSpectrogram
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_asr.modules.token_classifier import TokenClassifier
 from nemo_asr.modules.transformer_decoder import TransformerDecoder
@@ -27,6 +26,7 @@ from nemo_asr.modules.transformer_encoder import TransformerEncoder
 from nemo_asr.prompts.base import PromptFormat
 from nemo_asr.tokenizers.canary import PromptTokenizer
 from nemo_core import types as nt
+from nemo_core.audio.mel import MelSpectrogram
 from nemo_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from nemo_asr.models.nvidia_tokenizers import aggregate_config, word_piece_config
+from nemo_core.audio.nvidia import IGNORED, mel_config
 from nemo_core.errors import ArchiveError
 
 __all__ = [
@@ -15,14 +16,13 @@ __all__ = [
     "acoustic_config",
     "ctc_config",
     "ctc_weights",
-    "nemo_version",
     "preprocessor_config",
     "tokenizer_config",
 ]
 
 #: By registry name: settings that NVIDIA NeMo does not have, each with the value by which we do what NeMo does.
 ONLY_OURS: Mapping[str, Mapping[str, Any]] = {
-    "asr.MelSpectrogram": {"feature_version": 2},
+    "MelSpectrogram": {"feature_version": 2},
     "asr.ConvASREncoder": {"norm_eps": 1e-3, "norm_momentum": 0.1},
     "asr.ConvClassifier": {"pool_padding": True},
     "asr.ClassificationModel": {"crop_or_pad": None, "label_smoothing": 0.0},
@@ -32,7 +32,7 @@ ONLY_OURS: Mapping[str, Mapping[str, Any]] = {
 
 # Settings of NVIDIA's modules that change nothing in evaluation, or nothing any more.
 _IGNORED = {
-    "preprocessor": {"nb_augmentation_prob", "nb_max_freq", "rng", "stft_conv", "stft_exact_pad", "use_torchaudio"},
+    "preprocessor": IGNORED,
     "spec_augment": {"use_numba_spec_augment", "use_vectorized_spec_augment", "rng"},
     "encoder": {
         "norm_groups",
@@ -45,7 +45,6 @@ _IGNORED = {
     },
     "decoder": {"add_blank"},
 }
-_FEATURES_CHANGED_IN = (2, 5)
 
 
 def ctc_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,21 +95,9 @@ def tokenizer_config(config: Mapping[str, Any], labels: Sequence[str] | None = N
 def preprocessor_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the node of the features, with the version that the model was trained with."""
     node = _section(config, "preprocessor")
-    if node.get("pad_to") == "max":
-        node["pad_to"] = 0  # NeMo pads to the longest training utterance, which nothing depends on
-    if nemo_version(config) < _FEATURES_CHANGED_IN and not node["_target_"].endswith("AudioToMFCCPreprocessor"):
-        node["feature_version"] = 1
-    return node
-
-
-def nemo_version(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the release of NVIDIA NeMo that wrote ``config``; where it does not say, one later than all.
-
-    Example:
-        >>> nemo_version({"nemo_version": "2.5.0rc0"})
-        (2, 5)
-    """
-    return tuple(int(part) for part in str(config.get("nemo_version", "99")).split(".")[:2] if part.isdigit())
+    if node["_target_"].endswith("AudioToMFCCPreprocessor"):
+        return node
+    return mel_config(config)
 
 
 def ctc_weights(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

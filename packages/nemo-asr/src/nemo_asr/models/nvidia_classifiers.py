@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from nemo_asr.models.nvidia import ONLY_OURS, acoustic_config, ctc_weights, nemo_version
+from nemo_asr.models.nvidia import ONLY_OURS, acoustic_config, ctc_weights
+from nemo_core.audio.nvidia import nemo_version
 from nemo_core.errors import ArchiveError
 
 __all__ = ["classification_config", "classifier_weights", "speaker_config"]

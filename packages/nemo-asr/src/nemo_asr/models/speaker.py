@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from nemo_asr.losses.angular import AngularSoftmaxLoss
 from nemo_asr.models.audio_classifier import AudioClassifier
 from nemo_asr.modules.encoder import AcousticEncoder
-from nemo_asr.modules.front_end import FrontEnd
 from nemo_asr.modules.speaker_decoder import SpeakerDecoder
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_core import types as nt
+from nemo_core.audio.front_end import FrontEnd
 from nemo_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

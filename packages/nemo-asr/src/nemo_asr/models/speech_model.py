@@ -16,7 +16,7 @@ from nemo_asr.models.scores import Scores
 from nemo_core.models import Model
 
 if TYPE_CHECKING:
-    from nemo_asr.modules.front_end import FrontEnd
+    from nemo_core.audio.front_end import FrontEnd
 
 __all__ = ["SpeechModel"]
 

@@ -14,13 +14,13 @@ from nemo_asr.decoding.transducer_greedy import TransducerGreedy
 from nemo_asr.losses.transducer import TransducerLoss
 from nemo_asr.models.recognizer import SpeechRecognizer
 from nemo_asr.modules.encoder import AcousticEncoder
-from nemo_asr.modules.front_end import FrontEnd
 from nemo_asr.modules.hat_joint import HATJoint
 from nemo_asr.modules.joint import RNNTJoint
 from nemo_asr.modules.predictor import Predictor
 from nemo_asr.modules.spec_augment import SpecAugment
 from nemo_asr.tokenizers.base import Tokenizer
 from nemo_core import types as nt
+from nemo_core.audio.front_end import FrontEnd
 from nemo_core.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from nemo_asr.modules.conformer_layer import ConformerConvolution, ConformerLayer
-from nemo_asr.modules.dropout import Dropout
 from nemo_asr.modules.encoder import AcousticEncoder
 from nemo_asr.modules.local_attention import LocalAttention
 from nemo_asr.modules.relative_attention import (
@@ -23,6 +22,7 @@ from nemo_asr.modules.relative_attention import (
 from nemo_asr.modules.subsampling import Reduction, make_subsampling
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
+from nemo_core.modules.dropout import Dropout
 
 __all__ = ["ConformerEncoder"]
 

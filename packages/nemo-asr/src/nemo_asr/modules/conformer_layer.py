@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nemo_asr.modules.dropout import Dropout
 from nemo_asr.modules.relative_attention import MultiHeadAttention
 from nemo_core.errors import ConfigError
+from nemo_core.modules.dropout import Dropout
 
 __all__ = ["ConformerConvolution", "ConformerLayer", "FeedForward", "MaskedGroupNorm"]
 

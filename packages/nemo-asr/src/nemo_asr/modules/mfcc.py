@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nemo_asr.modules.front_end import FrontEnd
 from nemo_core import types as nt
+from nemo_core.audio.front_end import FrontEnd
 from nemo_core.errors import ConfigError
 
 __all__ = ["MFCC", "dct_matrix", "htk_filterbank"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nemo_asr.modules.dropout import dropout
 from nemo_core.errors import ConfigError
+from nemo_core.modules.dropout import dropout
 
 __all__ = [
     "MultiHeadAttention",

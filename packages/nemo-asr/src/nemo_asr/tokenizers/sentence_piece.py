@@ -221,7 +221,7 @@ def _load(content: bytes, where: str) -> Any:
 
 
 def _texts(source: Any) -> Iterator[str]:
-    from nemo_asr.data.manifest import Manifest
+    from nemo_core.audio.manifest import Manifest
 
     if callable(getattr(source, "texts", None)):
         yield from source.texts()

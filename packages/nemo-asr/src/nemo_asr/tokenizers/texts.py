@@ -52,7 +52,7 @@ def draw(texts: Iterable[str], count: int, seed: int = 0) -> list[str]:
 
 
 def _manifest(path: Path) -> Iterator[str]:
-    from nemo_asr.data.manifest import Manifest
+    from nemo_core.audio.manifest import Manifest
 
     for entry in Manifest(path, require_text=True):
         if entry.text and entry.text.strip():

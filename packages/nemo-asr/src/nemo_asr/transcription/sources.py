@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nemo_asr.data.audio import AUDIO_SUFFIXES, audio_duration, describe, prepare_samples, read_audio
-from nemo_asr.data.manifest import Manifest, ManifestEntry
+from nemo_core.audio.files import AUDIO_SUFFIXES, audio_duration, describe, prepare_samples, read_audio
+from nemo_core.audio.manifest import Manifest, ManifestEntry
 from nemo_core.errors import DataError
 
 __all__ = ["MANIFEST_SUFFIXES", "Source", "find_sources"]

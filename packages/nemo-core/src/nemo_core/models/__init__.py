@@ -17,5 +17,6 @@ if TYPE_CHECKING:
     from nemo_core.models.report import LoadReport as LoadReport
     from nemo_core.models.saving import save as save
     from nemo_core.models.transfer import init_from as init_from
+    from nemo_core.models.turns import TrainedInTurn as TrainedInTurn
 
 __getattr__, __dir__ = attach(__name__)

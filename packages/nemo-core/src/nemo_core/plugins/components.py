@@ -24,6 +24,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "model_builder": "function that builds a model from a few options",
         "dataset": "dataset or data module",
         "tokenizer": "tokenizer",
+        "text_processor": "normaliser of text, or converter of text to sounds",
         "loss": "loss",
         "metric": "metric",
         "augmentation": "augmentation of training data",
@@ -165,6 +166,7 @@ class Registry:
     model_builder = partialmethod(add, "model_builder")
     dataset = partialmethod(add, "dataset")
     tokenizer = partialmethod(add, "tokenizer")
+    text_processor = partialmethod(add, "text_processor")
     loss = partialmethod(add, "loss")
     metric = partialmethod(add, "metric")
     augmentation = partialmethod(add, "augmentation")

@@ -146,6 +146,9 @@ def documented(info: PluginInfo) -> Iterator[_Finding]:
             yield component.name, partial(check, component)
 
 
+_PREFIXED = ("module", "model", "dataset", "tokenizer", "text_processor", "loss", "metric", "augmentation")
+
+
 def named_apart(info: PluginInfo) -> Iterator[_Finding]:
     """Names are ``<prefix>.<Name>``, so that plugins do not get in each other's way; bare ones are nemo-core's."""
 
@@ -153,7 +156,7 @@ def named_apart(info: PluginInfo) -> Iterator[_Finding]:
         assert "." in component.name, f"call it <prefix>.{component.name}"
 
     for component in () if info.distribution == "nemo-core" else _components(info):
-        if component.kind in ("module", "model", "dataset", "tokenizer", "loss", "metric", "augmentation"):
+        if component.kind in _PREFIXED:
             yield component.name, partial(check, component)
 
 

@@ -172,9 +172,20 @@ class Spectrogram(Channel):
 
 
 class MelSpectrogram(Spectrogram):
-    """(Log-)mel spectrogram with ``n_mels`` bands."""
+    """(Log-)mel spectrogram with ``n_mels`` bands.
+
+    What turns a spectrogram into audio has to know how it was made; the other parameters say so: rate of the audio and
+    frequencies in Hz, window and hop in samples, the power of the magnitudes, and whether they are logarithms.
+    """
 
     n_mels: int | None = None
+    sample_rate: int | None = None
+    hop_length: int | None = None
+    win_length: int | None = None
+    fmin: float | None = None
+    fmax: float | None = None
+    power: float | None = None
+    log: bool | None = None
 
 
 class MFCC(Spectrogram):

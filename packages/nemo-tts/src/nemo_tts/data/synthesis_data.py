@@ -1,0 +1,319 @@
+"""The data modules of speech synthesis: for acoustic models, and for vocoders."""
+
+from __future__ import annotations
+
+import random as python_random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nemo_core.config.configured import Configured
+from nemo_core.data import DataModule
+from nemo_core.errors import ConfigError, DataError
+from nemo_tts.data.manifest_data import ManifestSpeech
+from nemo_tts.data.spoken import Spoken
+from nemo_tts.models.batches import AcousticBatch, VocoderBatch
+
+if TYPE_CHECKING:
+    from nemo_tts.data.features import SpeechFeatures
+
+__all__ = ["TextToSpeechData", "VocoderData"]
+
+
+class _SpeechData(DataModule):
+    """What the two have in common: where utterances come from."""
+
+    with_features = True
+
+    def __init__(
+        self,
+        splits: Mapping[str, Any],
+        features: SpeechFeatures,
+        min_duration: float,
+        max_duration: float | None,
+        **batches: Any,
+    ) -> None:
+        super().__init__(**batches)
+        self.features = features
+        self.min_duration, self.max_duration = min_duration, max_duration
+        self._splits = dict(splits)
+
+    def dataset(self, split: str) -> Any:
+        """Return the data set of ``split``, or None."""
+        given = self._splits.get(split)
+        if given is None:
+            return None
+        return self._items(self._open(given, split), split)
+
+    def _open(self, source: Any, split: str) -> Any:
+        listed = isinstance(source, Sequence) and not isinstance(source, str)
+        if not isinstance(source, (str, Path)) and not (listed and all(isinstance(x, (str, Path)) for x in source)):
+            return source
+        longest = self.max_duration if split == "train" else None
+        return ManifestSpeech(
+            source,
+            self.features,
+            min_duration=self.min_duration,
+            max_duration=longest,
+            with_features=self.with_features,
+        )
+
+    def _items(self, dataset: Any, split: str) -> Any:
+        raise NotImplementedError
+
+
+class TextToSpeechData(_SpeechData):
+    """Utterances with their tokens, pitch and energy, for :class:`~nemo_tts.models.FastPitch`.
+
+    Args:
+        train: A manifest, several, or a data set of :class:`~nemo_tts.data.Spoken`.
+        validation: What to validate on, likewise.
+        test: What to test on, likewise.
+        tokenizer: That of the model.
+        features: Finds pitch and energy where a manifest does not have them.
+        pitch_mean: Mean of the voiced pitch of the training data, Hz, as ``nemo tts prepare`` says it.
+        pitch_std: Deviation of it, Hz.
+        speakers: Names of the voices, in the order of their numbers; without, the model has one voice, or lines give
+            numbers.
+        min_duration: Leave out shorter utterances of manifests, seconds.
+        max_duration: Leave out longer ones from training, seconds.
+        batches: As for :class:`~nemo_core.data.DataModule`.
+
+    Raises:
+        ConfigError: ``pitch_std`` is not positive.
+
+    Example:
+        >>> from nemo_core.audio import MelSpectrogram
+        >>> from nemo_tts.data import SpeechFeatures, SpokenDigits
+        >>> from nemo_tts.tokenizers import EnglishCharsTokenizer
+        >>> mel = MelSpectrogram(8000, n_window_size=256, n_window_stride=64, features=40, normalize=None)
+        >>> known = SpeechFeatures(mel)
+        >>> digits = SpokenDigits("validation", 2, known, speakers=["theo"])
+        >>> data = TextToSpeechData(validation=digits, tokenizer=EnglishCharsTokenizer(), features=known, batch_size=2)
+        >>> batch = next(iter(data.val_dataloader()[0]))
+        >>> batch.tokens.shape[0], batch.pitch.shape == batch.energy.shape
+        (2, True)
+    """
+
+    def __init__(
+        self,
+        train: Any = None,
+        validation: Any = None,
+        test: Any = None,
+        *,
+        tokenizer: Configured,
+        features: SpeechFeatures,
+        pitch_mean: float = 0.0,
+        pitch_std: float = 1.0,
+        speakers: Sequence[str] | None = None,
+        min_duration: float = 0.1,
+        max_duration: float | None = None,
+        batch_size: int | None = 16,
+        batch_length: float | None = None,
+        eval_batch_size: int | None = None,
+        buckets: int = 1,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        num_workers: int = 0,
+        prefetch: int = 2,
+        pin_memory: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            {"train": train, "validation": validation, "test": test},
+            features,
+            min_duration,
+            max_duration,
+            batch_size=batch_size,
+            batch_length=batch_length,
+            eval_batch_size=eval_batch_size,
+            buckets=buckets,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            num_workers=num_workers,
+            prefetch=prefetch,
+            pin_memory=pin_memory,
+            seed=seed,
+        )
+        if pitch_std <= 0:
+            raise ConfigError(f"pitch_std is {pitch_std}, not positive", hint="take what nemo tts prepare prints")
+        self.tokenizer: Any = tokenizer
+        self.pitch_mean, self.pitch_std = pitch_mean, pitch_std
+        self.speakers = None if speakers is None else list(speakers)
+
+    def collate(self, items: list[Any]) -> AcousticBatch:
+        """Return the batch made of utterances."""
+        audio, audio_length = _pad([item.audio for item in items])
+        tokens, length = _pad([item.tokens for item in items], value=self.tokenizer.pad)
+        pitch, _ = _pad([item.pitch for item in items])
+        energy, _ = _pad([item.energy for item in items])
+        speaker = None
+        if all(item.speaker is not None for item in items):
+            speaker = torch.tensor([item.speaker for item in items])
+        return AcousticBatch(audio, audio_length, tokens, length, pitch, speaker, energy)
+
+    def _items(self, dataset: Any, split: str) -> Any:
+        return _Tokenized(dataset, self)
+
+
+class _Item:
+    """An utterance as numbers."""
+
+    __slots__ = ("audio", "energy", "pitch", "speaker", "tokens")
+
+    def __init__(self, item: Spoken, data: TextToSpeechData, random: python_random.Random | None) -> None:
+        found = item.features if item.features is not None else data.features(item.audio)
+        hertz = found[0]
+        self.audio = item.audio
+        self.pitch = np.where(hertz > 0, (hertz - data.pitch_mean) / data.pitch_std, 0.0).astype(np.float32)
+        self.energy = found[1]
+        self.speaker = _number(item, data.speakers)
+        try:
+            self.tokens = np.array(data.tokenizer.encode(item.text, random), dtype=np.int64)
+        except DataError as error:
+            raise DataError(f"{item.name}: {error.message}", hint=error.hint) from error
+        if not len(self.tokens):
+            raise DataError(f"{item.name}: nothing of {item.text!r} can be spoken", hint="leave the line out")
+        if len(self.tokens) > len(self.pitch):
+            raise DataError(
+                f"{item.name}: has {len(self.tokens)} tokens in {len(self.pitch)} frames of audio",
+                hint="text and audio do not belong together, or min_duration is too low",
+            )
+
+
+class _Tokenized:
+    """A data set of utterances, as a model takes them."""
+
+    def __init__(self, inner: Any, data: TextToSpeechData) -> None:
+        self.inner, self.data = inner, data
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, index: int) -> _Item:
+        return _Item(self.inner[index], self.data, None)
+
+    def sample(self, index: int, rng: np.random.Generator) -> _Item:
+        item = self.inner.sample(index, rng) if hasattr(self.inner, "sample") else self.inner[index]
+        return _Item(item, self.data, python_random.Random(int(rng.integers(2**62))))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        lengths: np.ndarray = self.inner.lengths
+        return lengths
+
+
+def _number(item: Spoken, speakers: Sequence[str] | None) -> int | None:
+    if speakers is None:
+        if item.speaker is None or str(item.speaker).isdigit():
+            return None if item.speaker is None else int(item.speaker)
+        return None
+    if item.speaker not in speakers:
+        raise DataError(
+            f"{item.name}: the speaker {item.speaker!r} is none of {', '.join(speakers)}",
+            hint="name all voices in data.speakers, in the order of their numbers",
+        )
+    return list(speakers).index(str(item.speaker))
+
+
+class VocoderData(_SpeechData):
+    """Pieces of audio for :class:`~nemo_tts.models.HiFiGan`; validation and test take utterances from their start.
+
+    Args:
+        train: A manifest, several, or a data set of :class:`~nemo_tts.data.Spoken`.
+        validation: What to validate on, likewise.
+        test: What to test on, likewise.
+        features: Says how spectrograms are made.
+        n_segments: Samples of a piece; a multiple of the hop.
+        eval_segments: Samples of a piece of validation and test; four times as many if not given.
+        min_duration: Leave out shorter utterances of manifests, seconds.
+        max_duration: Leave out longer ones from training, seconds.
+        batches: As for :class:`~nemo_core.data.DataModule`.
+
+    Raises:
+        ConfigError: A piece is not a number of whole frames.
+    """
+
+    with_features = False
+
+    def __init__(
+        self,
+        train: Any = None,
+        validation: Any = None,
+        test: Any = None,
+        *,
+        features: SpeechFeatures,
+        n_segments: int = 8192,
+        eval_segments: int | None = None,
+        min_duration: float = 0.1,
+        max_duration: float | None = None,
+        batch_size: int | None = 16,
+        eval_batch_size: int | None = None,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        num_workers: int = 0,
+        prefetch: int = 2,
+        pin_memory: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            {"train": train, "validation": validation, "test": test},
+            features,
+            min_duration,
+            max_duration,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            num_workers=num_workers,
+            prefetch=prefetch,
+            pin_memory=pin_memory,
+            seed=seed,
+        )
+        hop = features.preprocessor.hop_length
+        self.segments = {"train": n_segments, "other": eval_segments or 4 * n_segments}
+        for samples in self.segments.values():
+            if samples < hop or samples % hop:
+                raise ConfigError(f"pieces of {samples} samples are no multiple of the {hop} samples of a frame")
+
+    def collate(self, items: list[Any]) -> VocoderBatch:
+        """Return the batch made of pieces."""
+        audio, length = _pad(items)
+        return VocoderBatch(audio, length)
+
+    def _items(self, dataset: Any, split: str) -> Any:
+        return _Pieces(dataset, self.segments["train" if split == "train" else "other"])
+
+
+class _Pieces:
+    """A data set of pieces of utterances, all of one length."""
+
+    def __init__(self, inner: Any, samples: int) -> None:
+        self.inner, self.samples = inner, samples
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._piece(self.inner[index].audio, 0)
+
+    def sample(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        item = self.inner.sample(index, rng) if hasattr(self.inner, "sample") else self.inner[index]
+        return self._piece(item.audio, int(rng.integers(max(1, len(item.audio) - self.samples + 1))))
+
+    def _piece(self, audio: np.ndarray, start: int) -> np.ndarray:
+        piece = audio[start : start + self.samples]
+        return np.pad(piece, (0, self.samples - len(piece)))
+
+
+def _pad(items: Sequence[np.ndarray], value: float = 0) -> tuple[Tensor, Tensor]:
+    """Return ``items`` as one batch (B, T), and their lengths (B,)."""
+    longest = max(len(item) for item in items)
+    batch = np.full((len(items), longest), value, dtype=items[0].dtype)
+    for row, item in zip(batch, items, strict=True):
+        row[: len(item)] = item
+    return torch.from_numpy(batch), torch.tensor([len(item) for item in items], dtype=torch.long)

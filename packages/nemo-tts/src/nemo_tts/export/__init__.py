@@ -1,0 +1,1 @@
+"""Models of synthesis in the words of others."""

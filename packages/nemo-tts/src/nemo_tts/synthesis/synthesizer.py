@@ -1,0 +1,198 @@
+"""Text to speech: an acoustic model and a vocoder, one behind the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nemo_core.errors import ConfigError, DataError
+from nemo_tts.models.griffin_lim import GriffinLim
+from nemo_tts.models.pairing import check_pair
+from nemo_tts.synthesis.sentences import split_sentences
+from nemo_tts.synthesis.speech import Speech
+
+__all__ = ["Synthesizer"]
+
+
+class Synthesizer:
+    """Speaks texts.
+
+    Args:
+        acoustic: Tokens to spectrogram, such as :class:`~nemo_tts.models.FastPitch`; it needs a tokenizer.
+        vocoder: Spectrogram to audio; Griffin-Lim, which needs no training, if not given.
+        tokenizer: In place of the acoustic model's own.
+        pause: Silence between sentences, seconds.
+        speakers: Names of the voices, in the order of their numbers.
+
+    Raises:
+        ConfigError: There is no tokenizer.
+        NeuralTypeError: The vocoder understands other spectrograms than the acoustic model makes.
+    """
+
+    def __init__(
+        self,
+        acoustic: Any,
+        vocoder: Any = None,
+        *,
+        tokenizer: Any = None,
+        pause: float = 0.2,
+        speakers: Sequence[str] | None = None,
+    ) -> None:
+        self.acoustic = acoustic
+        self.vocoder = vocoder if vocoder is not None else GriffinLim(acoustic.preprocessor)
+        check_pair(self.acoustic, self.vocoder)
+        self.tokenizer = tokenizer if tokenizer is not None else acoustic.tokenizer
+        if self.tokenizer is None:
+            raise ConfigError("the acoustic model has no tokenizer", hint="give one")
+        self.pause = pause
+        self.speakers = list(speakers or getattr(acoustic, "speakers", None) or [])
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the audio, Hz."""
+        rate: int = self.vocoder.sample_rate
+        return rate
+
+    def synthesize(self, texts: str | Sequence[str], *, batch_size: int = 8, **voice: Any) -> list[Speech]:
+        """Return the speech of each text.
+
+        Texts are cut into sentences, sentences of like length are computed together, and put together again.
+
+        Args:
+            texts: One or several.
+            batch_size: Sentences that are computed together.
+            voice: ``speaker`` (name or number), ``pace``, ``pitch_shift`` (semitones) and what else
+                :meth:`~nemo_tts.models.FastPitch.generate` takes.
+
+        Raises:
+            DataError: A text has nothing that can be spoken; the message says which.
+        """
+        given = [texts] if isinstance(texts, str) else list(texts)
+        pieces = [(number, piece) for number, text in enumerate(given) for piece in self._pieces(text, number)]
+        order = sorted(range(len(pieces)), key=lambda each: len(pieces[each][1]))
+        made: dict[int, Speech] = {}
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            made.update(zip(chosen, self._speak([pieces[each][1] for each in chosen], voice), strict=True))
+        spoken: list[list[Speech]] = [[] for _ in given]
+        for place, (number, _) in enumerate(pieces):
+            spoken[number].append(made[place])
+        return [self._joined(text, parts) for text, parts in zip(given, spoken, strict=True)]
+
+    def stream(self, text: str, **voice: Any) -> Iterator[Speech]:
+        """Yield the speech of a text sentence by sentence, each as soon as it is there.
+
+        Raises:
+            DataError: Nothing of the text can be spoken.
+        """
+        for place, piece in enumerate(self._pieces(text, 0)):
+            (speech,) = self._speak([piece], voice)
+            yield speech if place == 0 else self._after_pause(speech)
+
+    def _pieces(self, text: str, number: int) -> list[str]:
+        pieces = [piece for piece in split_sentences(text) if self._tokens(piece)]
+        if not pieces:
+            shown = f"{text[:60]!r}{' ...' if len(text) > 60 else ''}"
+            raise DataError(f"text {number + 1}, {shown}, has nothing that can be spoken", hint="give words")
+        return pieces
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text)
+        return ids if any(piece.isalnum() for token in self.tokenizer.pieces(ids) for piece in token) else []
+
+    def _speak(self, texts: Sequence[str], voice: dict[str, Any]) -> list[Speech]:
+        started = time.perf_counter()
+        ids = [self._tokens(text) for text in texts]
+        device = self.acoustic.device
+        tokens = torch.full((len(ids), max(map(len, ids))), self.tokenizer.pad, dtype=torch.long, device=device)
+        for row, each in zip(tokens, ids, strict=True):
+            row[: len(each)] = torch.tensor(each)
+        length = torch.tensor([len(each) for each in ids], device=device)
+        speaker = self._speaker(voice.get("speaker"))
+        made = self.acoustic.generate(tokens, length, **{**voice, "speaker": speaker})
+        audio = self.vocoder.vocode(made.spectrogram, made.length)
+        seconds = (time.perf_counter() - started) / len(texts)
+        hop = self.vocoder.hop_length
+        return [
+            Speech(
+                audio=_array(audio[row, : int(made.length[row]) * hop]),
+                sample_rate=self.sample_rate,
+                text=text,
+                spectrogram=_array(made.spectrogram[row, :, : int(made.length[row])]),
+                symbols=self.tokenizer.pieces(ids[row]),
+                durations=made.frames[row, : len(ids[row])].cpu().numpy(),
+                pitch=self._hertz(_array(made.pitch[row, : len(ids[row])])),
+                hop_length=hop,
+                seconds=seconds,
+            )
+            for row, text in enumerate(texts)
+        ]
+
+    def _speaker(self, given: str | int | None) -> int | None:
+        count = getattr(self.acoustic, "n_speakers", 1)
+        if given is None:
+            return 0 if count > 1 else None
+        if isinstance(given, str) and given.isdigit() and given not in self.speakers:
+            given = int(given)
+        if isinstance(given, str):
+            if given not in self.speakers:
+                known = f"one of {', '.join(self.speakers)}" if self.speakers else f"a number below {count}"
+                raise DataError(f"there is no speaker {given!r}", hint=f"give {known}")
+            return self.speakers.index(given)
+        return given
+
+    def _hertz(self, pitch: np.ndarray) -> np.ndarray:
+        hertz: np.ndarray = pitch * self.acoustic.pitch_std + self.acoustic.pitch_mean
+        return hertz
+
+    def _after_pause(self, speech: Speech) -> Speech:
+        return _with_audio(speech, np.concatenate([self._silence(), speech.audio]))
+
+    def _silence(self) -> np.ndarray:
+        return np.zeros(round(self.pause * self.sample_rate), dtype=np.float32)
+
+    def _joined(self, text: str, parts: Sequence[Speech]) -> Speech:
+        if len(parts) == 1:
+            return parts[0]
+        audio = [parts[0].audio, *(piece for part in parts[1:] for piece in (self._silence(), part.audio))]
+        # In pictures the pause is a symbol of its own.
+        frames = round(len(self._silence()) / parts[0].hop_length)
+        quiet = np.full((len(parts[0].spectrogram), frames), parts[0].spectrogram.min(), dtype=np.float32)
+        spectrogram, symbols, durations, pitch = [], [], [], []
+        for place, part in enumerate(parts):
+            if place:
+                spectrogram.append(quiet)
+                symbols.append(" ")
+                durations.append(np.array([frames]))
+                pitch.append(np.zeros(1, dtype=np.float32))
+            spectrogram.append(part.spectrogram)
+            symbols += part.symbols
+            durations.append(part.durations)
+            pitch.append(part.pitch)
+        return Speech(
+            audio=np.concatenate(audio),
+            sample_rate=self.sample_rate,
+            text=text,
+            spectrogram=np.concatenate(spectrogram, 1),
+            symbols=symbols,
+            durations=np.concatenate(durations),
+            pitch=np.concatenate(pitch),
+            hop_length=parts[0].hop_length,
+            seconds=sum(part.seconds for part in parts),
+        )
+
+
+def _array(x: Tensor) -> np.ndarray:
+    found: np.ndarray = x.detach().float().cpu().numpy()
+    return found
+
+
+def _with_audio(speech: Speech, audio: np.ndarray) -> Speech:
+    from dataclasses import replace
+
+    return replace(speech, audio=audio)
