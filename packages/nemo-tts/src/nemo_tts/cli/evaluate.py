@@ -16,7 +16,9 @@ __all__ = ["evaluate"]
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Acoustic model: archive (.nemo), run folder, or published name.")],
-    manifest: Annotated[Path, typer.Argument(help="Texts to say, and recordings to compare with.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="Manifest (.jsonl) of texts and recordings, or texts alone, a line each (.txt).")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report goes.")],
     vocoder: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Makes audio of spectrograms. [default: griffin-lim]")
@@ -40,12 +42,12 @@ def evaluate(
       nemo tts evaluate fastpitch.nemo test.jsonl --vocoder hifigan.nemo --recognizer asr.nemo -o report
     """
     refuse_overwrite(output / "index.html", overwrite)
-    from nemo_core.audio.manifest import Manifest
     from nemo_tts.evaluation.evaluate import evaluate as measure
+    from nemo_tts.evaluation.evaluate import read_entries
     from nemo_tts.evaluation.report import LABELS, format_measure, write_report
     from nemo_tts.synthesis import load_synthesizer
 
-    count = len(Manifest(manifest))
+    count = len(read_entries(manifest))
     where = device_of(device)
     speaks = load_synthesizer(model, vocoder, device=where)
     with progress("Speaking", total=count if limit is None else min(limit, count), unit="texts") as advance:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nemo_core.audio.files import read_audio
-from nemo_core.audio.manifest import Manifest
+from nemo_core.audio.manifest import Manifest, ManifestEntry
 from nemo_core.errors import DataError
 from nemo_tts.evaluation.measures import compare_speech
 from nemo_tts.evaluation.roundtrip import Recognizer, SpeakerJudge, word_errors
@@ -17,7 +17,7 @@ from nemo_tts.evaluation.roundtrip import Recognizer, SpeakerJudge, word_errors
 if TYPE_CHECKING:
     from nemo_tts.synthesis import Speech, Synthesizer
 
-__all__ = ["Evaluation", "Row", "evaluate"]
+__all__ = ["Evaluation", "Row", "evaluate", "read_entries"]
 
 
 @dataclass
@@ -90,7 +90,7 @@ def evaluate(
 
     Args:
         synthesizer: What speaks.
-        manifest: Texts, and recordings where ``audio_filepath`` is there.
+        manifest: Texts, and recordings where ``audio_filepath`` is there; or texts alone, a line each, in a ``.txt``.
         output: Folder for audio and pictures.
         recognizer: Model that says what is understood.
         speaker_model: Model that says how alike voices are.
@@ -105,7 +105,7 @@ def evaluate(
     """
     from nemo_tts.synthesis.pictures import draw_speech
 
-    entries = list(Manifest(manifest, require_text=True))[:limit]
+    entries = read_entries(manifest)[:limit]
     folder = Path(output)
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     (folder / "pictures").mkdir(exist_ok=True)
@@ -115,13 +115,16 @@ def evaluate(
     took = 0.0
     for number, entry in enumerate(entries, 1):
         speaker = entry.speaker if entry.speaker in synthesizer.speakers else voice.get("speaker")
-        (speech,) = synthesizer.synthesize(str(entry.text), batch_size=batch_size, **{**voice, "speaker": speaker})
+        try:
+            (speech,) = synthesizer.synthesize(str(entry.text), batch_size=batch_size, **{**voice, "speaker": speaker})
+        except DataError as error:
+            raise DataError(f"{entry.where}: {error.message}", hint=error.hint) from error
         took += speech.seconds
         name = f"{number:04}"
         speech.save(folder / "audio" / f"{name}.wav")
         draw_speech(speech, folder / "pictures" / f"{name}.png")
         row = Row(str(entry.text), f"audio/{name}.wav", f"pictures/{name}.png", seconds=speech.duration)
-        if entry.audio.is_file():
+        if entry.audio.name:
             _compare(row, speech, entry, folder, name, judge)
         rows.append(row)
         progress(1)
@@ -130,6 +133,25 @@ def evaluate(
             row.heard = heard
             row.errors, row.words = word_errors(row.text, heard)
     return Evaluation(rows, took)
+
+
+def read_entries(path: str | Path) -> list[ManifestEntry]:
+    """Return what a manifest, or a file of texts, says; entries of the latter have no audio.
+
+    Raises:
+        DataError: It cannot be read, or has no text.
+    """
+    path = Path(path)
+    if path.suffix != ".txt":
+        return list(Manifest(path, require_text=True))
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}", hint="texts are UTF-8, one a line") from error
+    texts = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    if not texts:
+        raise DataError(f"{path}: no texts")
+    return [ManifestEntry(Path(), text=text, where=f"{path}, line {number}") for number, text in texts]
 
 
 def _compare(row: Row, speech: Speech, entry: Any, folder: Path, name: str, judge: SpeakerJudge | None) -> None:
