@@ -29,7 +29,8 @@ class SpokenDigits(Configured):
     """Strings of digits, each in the voice of one speaker of the recordings that come with the package.
 
     Item ``i`` has ``min_digits + i % (max_digits - min_digits + 1)`` digits; the rest is drawn: from (``seed``, index)
-    for validation, which never changes, and anew in every epoch for training.
+    for validation, which never changes, and anew in every epoch for training. Where each word is, is known, and handed
+    out.
 
     Args:
         split: ``train``, or ``validation``, which has recordings of its own.
@@ -101,14 +102,17 @@ class SpokenDigits(Configured):
         # Whole frames, so that features of recordings are those of the string.
         gaps = np.rint(rng.uniform(*self.gap, count + 1) * _RATE / hop).astype(int)
         audio, known = [_silence(gaps[0] * hop)], [np.zeros((2, gaps[0]), np.float32)]
+        words, start = [], int(gaps[0])
         for digit, gap in zip(digits, gaps[1:], strict=True):
             takes = self._recordings[speaker, digit]
             samples, features = takes[rng.integers(len(takes))]
             audio += [samples, _silence(gap * hop)]
             known += [features, np.zeros((2, gap), np.float32)]
+            words.append((start, start + features.shape[1]))
+            start += features.shape[1] + int(gap)
         text = " ".join(DIGITS[digit] for digit in digits)
         name = f"{self.split} digits {index}"
-        return Spoken(np.concatenate(audio), text, np.concatenate(known, 1), speaker, name)
+        return Spoken(np.concatenate(audio), text, np.concatenate(known, 1), speaker, name, words)
 
     @property
     def lengths(self) -> np.ndarray:

@@ -60,8 +60,8 @@ def track_pitch(
     Example:
         >>> time = np.arange(8000) / 8000
         >>> pitch = track_pitch(np.sin(2 * np.pi * 220 * time), 8000, 80, fmax=1000)
-        >>> pitch.shape, round(float(np.median(pitch)), 1)
-        ((101,), 220.0)
+        >>> pitch.shape, round(float(np.median(pitch)))
+        ((101,), 220)
     """
     audio = np.asarray(audio, dtype=np.float64)
     if audio.ndim != 1 or not np.isfinite(audio).all():

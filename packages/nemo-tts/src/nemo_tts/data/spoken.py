@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ class Spoken:
             None: they are still to be made.
         speaker: Name or number of the voice.
         name: Where it comes from, for messages.
+        words: First frame of each word, and the one behind its last, where that is known.
     """
 
     audio: np.ndarray
@@ -27,3 +29,4 @@ class Spoken:
     features: np.ndarray | None = None
     speaker: str | int | None = None
     name: str = ""
+    words: Sequence[tuple[int, int]] | None = None

@@ -16,6 +16,7 @@ from nemo_core.data import DataModule
 from nemo_core.errors import ConfigError, DataError
 from nemo_tts.data.manifest_data import ManifestSpeech
 from nemo_tts.data.spoken import Spoken
+from nemo_tts.data.word_prior import word_prior
 from nemo_tts.models.batches import AcousticBatch, VocoderBatch
 
 if TYPE_CHECKING:
@@ -154,7 +155,12 @@ class TextToSpeechData(_SpeechData):
         speaker = None
         if all(item.speaker is not None for item in items):
             speaker = torch.tensor([item.speaker for item in items])
-        return AcousticBatch(audio, audio_length, tokens, length, pitch, speaker, energy)
+        prior = None
+        if all(item.log_prior is not None for item in items):
+            prior = torch.zeros(len(items), pitch.shape[1], tokens.shape[1])
+            for row, item in zip(prior, items, strict=True):
+                row[: item.log_prior.shape[0], : item.log_prior.shape[1]] = item.log_prior
+        return AcousticBatch(audio, audio_length, tokens, length, pitch, speaker, energy, log_prior=prior)
 
     def _items(self, dataset: Any, split: str) -> Any:
         return _Tokenized(dataset, self)
@@ -163,7 +169,7 @@ class TextToSpeechData(_SpeechData):
 class _Item:
     """An utterance as numbers."""
 
-    __slots__ = ("audio", "energy", "pitch", "speaker", "tokens")
+    __slots__ = ("audio", "energy", "log_prior", "pitch", "speaker", "tokens")
 
     def __init__(self, item: Spoken, data: TextToSpeechData, random: python_random.Random | None) -> None:
         found = item.features if item.features is not None else data.features(item.audio)
@@ -183,6 +189,9 @@ class _Item:
                 f"{item.name}: has {len(self.tokens)} tokens in {len(self.pitch)} frames of audio",
                 hint="text and audio do not belong together, or min_duration is too low",
             )
+        self.log_prior = None
+        if item.words is not None:
+            self.log_prior = word_prior(self.tokens.tolist(), data.tokenizer.space, item.words, len(self.pitch))
 
 
 class _Tokenized:
