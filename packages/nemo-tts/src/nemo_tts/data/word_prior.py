@@ -40,9 +40,9 @@ def word_prior(tokens: Sequence[int], space: int, words: Sequence[tuple[int, int
                 groups[-1].append(place)
             else:
                 groups.append([place])
-    if len(groups) != len(words) or any(
-        end - start < len(group) for group, (start, end) in zip(groups, words, strict=False)
-    ):
+    if len(groups) != len(words):
+        return None
+    if any(end - start < len(group) for group, (start, end) in zip(groups, words, strict=True)):
         return None
     prior = torch.full((frames, len(tokens)), _ELSEWHERE)
     for group, (start, end) in zip(groups, words, strict=True):
