@@ -39,7 +39,7 @@ def prepare(
     from nemo_core.config.build import instantiate, plain
     from nemo_tts.data.preparing import prepare_features
 
-    config = compose(recipe, override or [])
+    config = compose(recipe, override or [], validate=False)  # what only a training needs may still be missing
     node = plain(config, missing=True)["data"].get("features")
     if node is None:
         raise ConfigError(f"{recipe} has no data.features", hint="name a recipe that trains an acoustic model")
