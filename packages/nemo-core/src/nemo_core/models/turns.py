@@ -96,7 +96,7 @@ class TrainedInTurn(Model):
                     hint=f"give the model {' and '.join(self.turns[turn])}",
                 )
             with self.only(turn):
-                configured.append(self.optimizer_factory(self))
+                configured.append(_without_monitor(self.optimizer_factory(self)))
         return configured
 
     def _optimizers(self) -> list[Any]:
@@ -105,14 +105,22 @@ class TrainedInTurn(Model):
 
     def _step_schedulers(self, interval: str, done: int) -> None:
         for config in self.trainer.lr_scheduler_configs:
-            if config.reduce_on_plateau:
-                raise ConfigError(
-                    "optim.scheduler: ReduceLROnPlateau cannot follow parts that are trained in turn",
-                    hint="take one that goes by steps, such as CosineAnnealing",
-                )
             if config.interval == interval and done % config.frequency == 0:
                 scheduler: Any = config.scheduler
                 scheduler.step()
+
+
+def _without_monitor(made: Any) -> Any:
+    """Return an optimiser and its scheduler without what only the trainer's own stepping looks at."""
+    if not isinstance(made, Mapping) or "lr_scheduler" not in made:
+        return made
+    rules = dict(made["lr_scheduler"])
+    if rules.pop("reduce_on_plateau", False):
+        raise ConfigError(
+            "optim.scheduler: ReduceLROnPlateau cannot follow parts that are trained in turn",
+            hint="take one that goes by steps, such as CosineAnnealing",
+        )
+    return {**made, "lr_scheduler": {key: rules[key] for key in rules if key not in ("monitor", "strict")}}
 
 
 def _nothing() -> None:
