@@ -28,7 +28,9 @@ def test_batches_of_digits_have_one() -> None:
     known = SpeechFeatures(mel, pitch_fmax=500.0)
     digits = SpokenDigits("validation", 3, known, speakers=["theo"], min_digits=1, max_digits=3)
     tokenizer = EnglishCharsTokenizer(pad_with_space=True)
-    data = TextToSpeechData(validation=digits, tokenizer=tokenizer, features=known, batch_size=3)
+    data = TextToSpeechData(
+        validation=digits, tokenizer=tokenizer, features=known, pitch_mean=130.0, pitch_std=25.0, batch_size=3
+    )
     batch = next(iter(data.val_dataloader()[0]))
     frames = mel.frame_lengths(batch.audio_length)
     assert batch.log_prior.shape == (3, int(frames.max()), int(batch.length.max()))

@@ -76,7 +76,8 @@ class TextToSpeechData(_SpeechData):
         test: What to test on, likewise.
         tokenizer: That of the model.
         features: Finds pitch and energy where a manifest does not have them.
-        pitch_mean: Mean of the voiced pitch of the training data, Hz, as ``nemo tts prepare`` says it.
+        pitch_mean: Mean of the voiced pitch of the training data, Hz, as ``nemo tts prepare`` says it; None until it is
+            known, and then there are no batches.
         pitch_std: Deviation of it, Hz.
         speakers: Names of the voices, in the order of their numbers; without, the model has one voice, or lines give
             numbers.
@@ -94,7 +95,8 @@ class TextToSpeechData(_SpeechData):
         >>> mel = MelSpectrogram(8000, n_window_size=256, n_window_stride=64, features=40, normalize=None)
         >>> known = SpeechFeatures(mel)
         >>> digits = SpokenDigits("validation", 2, known, speakers=["theo"])
-        >>> data = TextToSpeechData(validation=digits, tokenizer=EnglishCharsTokenizer(), features=known, batch_size=2)
+        >>> data = TextToSpeechData(validation=digits, tokenizer=EnglishCharsTokenizer(), features=known, batch_size=2,
+        ...                         pitch_mean=138.1, pitch_std=27.2)
         >>> batch = next(iter(data.val_dataloader()[0]))
         >>> batch.tokens.shape[0], batch.pitch.shape == batch.energy.shape
         (2, True)
@@ -108,8 +110,8 @@ class TextToSpeechData(_SpeechData):
         *,
         tokenizer: Configured,
         features: SpeechFeatures,
-        pitch_mean: float = 0.0,
-        pitch_std: float = 1.0,
+        pitch_mean: float | None,
+        pitch_std: float | None,
         speakers: Sequence[str] | None = None,
         min_duration: float = 0.1,
         max_duration: float | None = None,
@@ -140,7 +142,7 @@ class TextToSpeechData(_SpeechData):
             pin_memory=pin_memory,
             seed=seed,
         )
-        if pitch_std <= 0:
+        if pitch_std is not None and pitch_std <= 0:
             raise ConfigError(f"pitch_std is {pitch_std}, not positive", hint="take what nemo tts prepare prints")
         self.tokenizer: Any = tokenizer
         self.pitch_mean, self.pitch_std = pitch_mean, pitch_std
@@ -163,6 +165,11 @@ class TextToSpeechData(_SpeechData):
         return AcousticBatch(audio, audio_length, tokens, length, pitch, speaker, energy, log_prior=prior)
 
     def _items(self, dataset: Any, split: str) -> Any:
+        if self.pitch_mean is None or self.pitch_std is None:
+            raise ConfigError(
+                "model.pitch_mean and model.pitch_std are not given",
+                hint="nemo tts prepare finds them for your data: set them to what it prints",
+            )
         return _Tokenized(dataset, self)
 
 
@@ -174,8 +181,9 @@ class _Item:
     def __init__(self, item: Spoken, data: TextToSpeechData, random: python_random.Random | None) -> None:
         found = item.features if item.features is not None else data.features(item.audio)
         hertz = found[0]
+        mean, std = data.pitch_mean or 0.0, data.pitch_std or 1.0
         self.audio = item.audio
-        self.pitch = np.where(hertz > 0, (hertz - data.pitch_mean) / data.pitch_std, 0.0).astype(np.float32)
+        self.pitch = np.where(hertz > 0, (hertz - mean) / std, 0.0).astype(np.float32)
         self.energy = found[1]
         self.speaker = _number(item, data.speakers)
         try:

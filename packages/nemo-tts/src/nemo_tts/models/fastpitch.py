@@ -84,7 +84,8 @@ class FastPitch(Model):
         energy_embedding_kernel_size: Tokens that an energy is seen by; odd.
         max_token_duration: Most frames of a token in synthesis.
         min_token_duration: Least frames of a token in synthesis.
-        pitch_mean: Mean of the pitch of the training data, Hz: what a normalised pitch of 0 stands for.
+        pitch_mean: Mean of the pitch of the training data, Hz: what a normalised pitch of 0 stands for. Without it, and
+            the next, pitch is a number of no unit, which cannot be shifted by semitones.
         pitch_std: Deviation of the pitch of the training data, Hz.
         bin_loss_warmup_epochs: Epochs in which the weight of the binarisation loss grows from 0 to 1.
         loss_scale: Weight of the losses on durations, pitch and energy; by default 0.1 with an aligner, 1 without.
@@ -122,8 +123,8 @@ class FastPitch(Model):
         energy_embedding_kernel_size: int = 3,
         max_token_duration: float = 75,
         min_token_duration: float = 0,
-        pitch_mean: float = 0.0,
-        pitch_std: float = 1.0,
+        pitch_mean: float | None = None,
+        pitch_std: float | None = None,
         bin_loss_warmup_epochs: int = 100,
         loss_scale: float | None = None,
     ) -> None:
@@ -142,7 +143,8 @@ class FastPitch(Model):
             )
         self.n_speakers, self.speakers = n_speakers, None if speakers is None else list(speakers)
         self.max_token_duration, self.min_token_duration = max_token_duration, min_token_duration
-        self.pitch_mean, self.pitch_std = pitch_mean, pitch_std
+        self.pitch_mean = 0.0 if pitch_mean is None else pitch_mean
+        self.pitch_std = 1.0 if pitch_std is None else pitch_std
         self.bin_loss_warmup_epochs = bin_loss_warmup_epochs
         self.speaker_emb = nn.Embedding(n_speakers, width) if n_speakers > 1 else None
         self.pitch_emb = _scalar_embedding(width, pitch_embedding_kernel_size)
