@@ -112,6 +112,8 @@ TELEPHONES = [
     ("(555) 123-4567", "five five five, one two three, four five six seven"),
     ("555-123-4567", "five five five, one two three, four five six seven"),
     ("+1 555 123 4567", "plus one, five five five, one two three, four five six seven"),
+    ("call 555-1234 now", "call five five five, one two three four now"),
+    ("500-1000 people", "five hundred to one thousand people"),
     ("1-800-555-1234", "one, eight hundred, five five five, one two three four"),
     ("+44 20 7946 0958", "plus four four, two oh, seven nine four six, oh nine five eight"),
 ]
