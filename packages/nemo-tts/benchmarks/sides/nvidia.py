@@ -52,7 +52,7 @@ def synthesis(folder: Path) -> Callable[[], dict[str, Any]]:
     from nemo.collections.tts.models import FastPitchModel, HifiGanModel
 
     acoustic = FastPitchModel.restore_from(str(folder / "fastpitch.nvidia.nemo"), map_location="cpu").eval()
-    vocoder = HifiGanModel.restore_from(str(folder / "hifigan.nvidia.nemo"), map_location="cpu").eval()
+    vocoder = HifiGanModel.restore_from(str(folder / "hifigan.nvidia.nemo"), map_location="cpu", strict=False).eval()
     sentences = [torch.from_numpy(row)[None] for row in np.load(folder / "sentences.npz")["tokens"]]
 
     def speak() -> dict[str, Any]:
