@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import soundfile as sf
+import torch
 from speech_support import SIZES, make_fastpitch
 
 from nemo_core.audio import write_manifest
@@ -18,6 +19,7 @@ from nemo_tts.tokenizers import EnglishCharsTokenizer
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)  # also for the encoder: what it says must not depend on which tests came before
     tokenizer = EnglishCharsTokenizer()
     encoder = FFTransformerEncoder(n_embed=len(tokenizer), padding_idx=tokenizer.pad, **SIZES)
     path = tmp_path_factory.mktemp("voice") / "voice.nemo"

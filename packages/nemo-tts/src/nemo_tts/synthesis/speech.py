@@ -26,7 +26,6 @@ class Speech:
         pitch: Pitch of each of them, Hz, or as the model has it where it knows no more.
         hop_length: Samples of a frame.
         seconds: Time it took to make.
-        dropped: What of the text could not be spoken.
     """
 
     audio: np.ndarray
@@ -38,7 +37,6 @@ class Speech:
     pitch: np.ndarray = field(default_factory=lambda: np.zeros(0))
     hop_length: int = 256
     seconds: float = 0.0
-    dropped: list[str] = field(default_factory=list)
 
     @property
     def duration(self) -> float:

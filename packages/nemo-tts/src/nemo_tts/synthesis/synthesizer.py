@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,14 @@ from nemo_tts.synthesis.sentences import split_sentences
 from nemo_tts.synthesis.speech import Speech
 
 __all__ = ["Synthesizer"]
+
+
+class _Piece(NamedTuple):
+    """A sentence, its tokens, and the seconds it took to find them."""
+
+    text: str
+    tokens: list[int]
+    seconds: float
 
 
 class Synthesizer:
@@ -74,7 +83,7 @@ class Synthesizer:
         """
         given = [texts] if isinstance(texts, str) else list(texts)
         pieces = [(number, piece) for number, text in enumerate(given) for piece in self._pieces(text, number)]
-        order = sorted(range(len(pieces)), key=lambda each: len(pieces[each][1]))
+        order = sorted(range(len(pieces)), key=lambda each: len(pieces[each][1].tokens))
         made: dict[int, Speech] = {}
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
@@ -94,20 +103,24 @@ class Synthesizer:
             (speech,) = self._speak([piece], voice)
             yield speech if place == 0 else self._after_pause(speech)
 
-    def _pieces(self, text: str, number: int) -> list[str]:
-        pieces = [piece for piece in split_sentences(text) if self._tokens(piece)]
+    def _pieces(self, text: str, number: int) -> list[_Piece]:
+        # All at once, also for a stream: what cannot be spoken is said before anything is heard.
+        pieces = [piece for piece in map(self._piece, split_sentences(text)) if piece.tokens]
         if not pieces:
             shown = f"{text[:60]!r}{' ...' if len(text) > 60 else ''}"
             raise DataError(f"text {number + 1}, {shown}, has nothing that can be spoken", hint="give words")
         return pieces
 
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text)
-        return ids if any(piece.isalnum() for token in self.tokenizer.pieces(ids) for piece in token) else []
-
-    def _speak(self, texts: Sequence[str], voice: dict[str, Any]) -> list[Speech]:
+    def _piece(self, text: str) -> _Piece:
+        """Return a sentence and its tokens; none, if there is no word in it."""
         started = time.perf_counter()
-        ids = [self._tokens(text) for text in texts]
+        ids: list[int] = self.tokenizer.encode(text)
+        words = any(letter.isalnum() for token in self.tokenizer.pieces(ids) for letter in token)
+        return _Piece(text, ids if words else [], time.perf_counter() - started)
+
+    def _speak(self, pieces: Sequence[_Piece], voice: dict[str, Any]) -> list[Speech]:
+        started = time.perf_counter()
+        ids = [piece.tokens for piece in pieces]
         device = self.acoustic.device
         tokens = torch.full((len(ids), max(map(len, ids))), self.tokenizer.pad, dtype=torch.long, device=device)
         for row, each in zip(tokens, ids, strict=True):
@@ -116,21 +129,21 @@ class Synthesizer:
         speaker = self._speaker(voice.get("speaker"))
         made = self.acoustic.generate(tokens, length, **{**voice, "speaker": speaker})
         audio = self.vocoder.vocode(made.spectrogram, made.length)
-        seconds = (time.perf_counter() - started) / len(texts)
+        seconds = (time.perf_counter() - started) / len(pieces)
         hop = self.vocoder.hop_length
         return [
             Speech(
                 audio=_array(audio[row, : int(made.length[row]) * hop]),
                 sample_rate=self.sample_rate,
-                text=text,
+                text=piece.text,
                 spectrogram=_array(made.spectrogram[row, :, : int(made.length[row])]),
                 symbols=self.tokenizer.pieces(ids[row]),
                 durations=made.frames[row, : len(ids[row])].cpu().numpy(),
                 pitch=self._hertz(_array(made.pitch[row, : len(ids[row])])),
                 hop_length=hop,
-                seconds=seconds,
+                seconds=piece.seconds + seconds,
             )
-            for row, text in enumerate(texts)
+            for row, piece in enumerate(pieces)
         ]
 
     def _speaker(self, given: str | int | None) -> int | None:
@@ -151,7 +164,7 @@ class Synthesizer:
         return hertz
 
     def _after_pause(self, speech: Speech) -> Speech:
-        return _with_audio(speech, np.concatenate([self._silence(), speech.audio]))
+        return replace(speech, audio=np.concatenate([self._silence(), speech.audio]))
 
     def _silence(self) -> np.ndarray:
         return np.zeros(round(self.pause * self.sample_rate), dtype=np.float32)
@@ -190,9 +203,3 @@ class Synthesizer:
 def _array(x: Tensor) -> np.ndarray:
     found: np.ndarray = x.detach().float().cpu().numpy()
     return found
-
-
-def _with_audio(speech: Speech, audio: np.ndarray) -> Speech:
-    from dataclasses import replace
-
-    return replace(speech, audio=audio)
