@@ -7,16 +7,11 @@ input.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from nemo_core.testing.peers import NVIDIA_NEMO, peer_environment
+from nemo_core.testing.sides import Side
 
 __all__ = ["HERE", "Side", "both_sides", "nemo_python"]
 
@@ -26,48 +21,6 @@ HERE = Path(__file__).parent
 def nemo_python() -> Path:
     """Return the Python that has NVIDIA NeMo; its environment is made if it is not there."""
     return peer_environment("nemo", NVIDIA_NEMO)
-
-
-class Side:
-    """A process that works on command.
-
-    Args:
-        command: What starts it.
-    """
-
-    def __init__(self, command: Sequence[str | Path]) -> None:
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed with the process)
-        self._process = subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
-        )
-        self.ready = self._answer()
-
-    def work(self) -> dict[str, Any]:
-        """Have it work once, and return its answer: ``seconds``, ``peak_bytes`` and what else it tells."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("work\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
-        self._errors.close()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:  # libraries print as well
-            if line.startswith("@"):
-                answer: dict[str, Any] = json.loads(line[1:])
-                return answer
-        self._errors.seek(0)
-        raise RuntimeError(f"{self._process.args} ended:\n{self._errors.read()[-5000:]}")
 
 
 def both_sides(task: str, folder: Path, *arguments: str) -> tuple[Side, Side]:
