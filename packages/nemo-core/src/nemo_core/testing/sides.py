@@ -56,4 +56,4 @@ class Side:
                 answer: dict[str, Any] = json.loads(line[1:])
                 return answer
         self._errors.seek(0)
-        raise RuntimeError(f"{self._process.args} ended:\n{self._errors.read()[-5000:]}")
+        raise RuntimeError(f"{self._process.args!r} ended:\n{self._errors.read()[-5000:]}")
