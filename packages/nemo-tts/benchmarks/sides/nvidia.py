@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from loop import serve
+from torch.nn import functional as F
 
 
 def train(folder: Path) -> Callable[[], None]:
@@ -23,14 +24,16 @@ def train(folder: Path) -> Callable[[], None]:
 
     def step() -> None:
         mels, frames = model.preprocessor(input_signal=given["audio"], length=given["audio_length"])
+        # Its spectrogram has a frame more than its lengths say.
+        missing = mels.shape[2] - given["prior"].shape[1]
         out = model(
             text=given["tokens"],
             durs=None,
-            pitch=given["pitch"],
+            pitch=F.pad(given["pitch"], (0, missing)),
             speaker=None,
             pace=1.0,
             spec=mels,
-            attn_prior=given["prior"],
+            attn_prior=F.pad(given["prior"], (0, 0, 0, missing)),
             mel_lens=frames,
             input_lens=length,
         )

@@ -78,6 +78,13 @@ def _models(registry: Registry) -> None:
         example_sizes={"T": 4},
     )
     registry.module(
+        "tts.VocosGenerator",
+        "nemo_tts.modules.vocos:VocosGenerator",
+        summary="Generator that makes Fourier coefficients of frames: the fastest",
+        example={"hop_length": 4, "n_fft": 16, "dim": 8, "n_layers": 1, "initial_input_size": 8},
+        example_sizes={"T": 4},
+    )
+    registry.module(
         "tts.MultiPeriodDiscriminator",
         "nemo_tts.modules.discriminators:MultiPeriodDiscriminator",
         aliases=(f"{_NVIDIA_MODULES}.hifigan_modules.MultiPeriodDiscriminator",),
@@ -113,6 +120,7 @@ def _models(registry: Registry) -> None:
         ("DiscriminatorLoss", "adversarial", "Least squares for discriminators"),
         ("GeneratorLoss", "adversarial", "Least squares for generators"),
         ("FeatureMatchingLoss", "adversarial", "Distance of what discriminators see"),
+        ("MultiResolutionSTFTLoss", "spectral", "Distance of spectra of several resolutions"),
     ):
         registry.loss(
             f"tts.{name}",

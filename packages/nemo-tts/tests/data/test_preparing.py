@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from nemo_core.audio import MelSpectrogram, write_manifest
+from nemo_core.audio import Manifest, MelSpectrogram, write_manifest
 from nemo_core.errors import DataError
 from nemo_tts.data import ManifestSpeech, SpeechFeatures, load_digits
 from nemo_tts.data.preparing import prepare_features
@@ -35,7 +35,7 @@ def corpus(tmp_path: Path) -> Path:
 def test_all_is_found_once(corpus: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     first = prepare_features([corpus], tmp_path / "out", FEATURES, jobs=2, progress=seen.append)
-    assert (first.utterances, first.made, first.speakers, len(seen)) == (10, 10, ["theo"], 10)
+    assert (first.utterances, first.made, first.speakers, sum(seen)) == (10, 10, ["theo"], 10)
     assert 70 < first.pitch_mean < 300
     assert 0 < first.pitch_std < first.pitch_mean
     assert 0.2 < first.voiced < 1
@@ -80,6 +80,18 @@ def test_bad_audio_is_named_or_left_out(corpus: Path, tmp_path: Path) -> None:
     found = prepare_features([corpus], tmp_path / "out", FEATURES, jobs=2, skip_bad=True)
     assert found.utterances == 9
     assert "3.wav" in found.skipped[0]
+
+
+def test_a_part_of_the_corpus_can_be_taken(corpus: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+    out, third = tmp_path / "out", {"text": "digit 3"}
+    found = prepare_features([corpus], out, FEATURES, jobs=1, where=third, progress=seen.append)
+    assert (found.utterances, sum(seen)) == (1, 10)
+    assert Manifest(out / "manifest.jsonl")[0].text == "digit 3"
+    everything = {"mood": "calm", "speaker": "theo"}
+    assert prepare_features([corpus], out, FEATURES, where=everything).utterances == 10
+    with pytest.raises(DataError, match="none of 10 utterances has mood=wild"):
+        prepare_features([corpus], out, FEATURES, where={"mood": "wild"})
 
 
 def test_a_corpus_without_a_voice_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_tts.losses import BinarizationLoss, DiscriminatorLoss, DurationLoss, ForwardSumLoss, MelLoss, PitchLoss
+from nemo_core.errors import ConfigError
+from nemo_tts.losses import (
+    BinarizationLoss,
+    DiscriminatorLoss,
+    DurationLoss,
+    ForwardSumLoss,
+    MelLoss,
+    MultiResolutionSTFTLoss,
+    PitchLoss,
+)
 
 
 def all_alignments(scores, blank):
@@ -72,3 +81,17 @@ def test_sharp_alignments_cost_nothing():
 def test_a_discriminator_that_is_right_loses_nothing():
     assert DiscriminatorLoss()([torch.ones(1, 3)], [torch.zeros(1, 3)]) == 0
     assert DiscriminatorLoss()([torch.zeros(1, 3)], [torch.ones(1, 3)]) == 2
+
+
+def test_spectra_hear_noise_and_not_a_sample_more():
+    loss = MultiResolutionSTFTLoss([64, 128])
+    torch.manual_seed(0)
+    tone = torch.sin(torch.arange(2048) / 5).repeat(2, 1)
+    noisy, late = tone + 0.1 * torch.randn_like(tone), tone.roll(1, 1)
+    assert loss(tone, tone) == 0
+    assert loss(tone, late) < 0.1 * loss(tone, noisy)
+    generated = (0 * tone).requires_grad_()  # silence has a gradient, and no infinite one
+    loss(tone, generated).backward()
+    assert torch.isfinite(generated.grad).all()
+    with pytest.raises(ConfigError, match="16 and more"):
+        MultiResolutionSTFTLoss([8])

@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from speech_support import MEL
 
 from nemo_core.audio import MelSpectrogram
+from nemo_core.config import Trust, compose, instantiate
+from nemo_core.config.build import plain
 from nemo_core.errors import ConfigError, DataError, ExportError, TrainingError
 from nemo_core.models import export
 from nemo_core.training import train
+from nemo_tts.data import SpeechFeatures, SpokenDigits, VocoderData
+from nemo_tts.data.voice_spectrograms import VoiceSpectrograms
 from nemo_tts.models import GriffinLim, HiFiGan, restore
 from nemo_tts.modules import HiFiGanGenerator, ISTFTGenerator, MultiPeriodDiscriminator, MultiScaleDiscriminator
 
@@ -201,3 +205,32 @@ def test_training_without_discriminators_is_refused(recipe):
     del config["model"]["mpd"], config["model"]["msd"]
     with pytest.raises(TrainingError, match="no weights to train in the turn 'discriminators'"):
         train(config)
+
+
+def test_discriminators_can_begin_later(recipe):
+    config = recipe(3)
+    config["model"] |= {"discriminators_from_step": 2, "stft_loss": {"_target_": "tts.MultiResolutionSTFTLoss"}}
+    result = train(config)
+    generator, judges = weights(result.run_dir)["optimizer_states"]
+    assert {int(each["step"]) for each in generator["state"].values()} == {3}
+    assert {int(each["step"]) for each in judges["state"].values()} == {1}
+    assert {"train_stft", "train_discriminators"} <= set(result.metrics)
+
+
+def test_a_vocoder_is_tuned_to_what_its_voice_makes(tmp_path):
+    model = instantiate(plain(compose("tts/spoken_digits"))["model"], trust=Trust.user())
+    path = model.save(tmp_path / "voice.nemo")
+    features = SpeechFeatures(model.preprocessor, pitch_fmax=500.0)
+    digits = SpokenDigits("validation", 2, features)
+    data = VocoderData(digits, digits, features=features, voice=path, n_segments=640, eval_segments=1280, batch_size=2)
+    batch = next(iter(data.val_dataloader()[0]))
+    assert (batch.audio.shape, batch.spectrogram.shape) == ((2, 1280), (2, 40, 20))
+    made = VoiceSpectrograms(path)(digits[0], features)
+    assert made.shape[1] == digits[0].features.shape[1]
+    torch.testing.assert_close(batch.spectrogram[0], torch.from_numpy(made[:, :20]))
+    piece = next(iter(data.train_dataloader()))
+    assert (piece.audio.shape, piece.spectrogram.shape) == ((2, 640), (2, 40, 10))
+    settings_of = {key: value for key, value in model.preprocessor.to_config().items() if key != "_target_"}
+    other = SpeechFeatures(MelSpectrogram(**{**settings_of, "features": 20}))
+    with pytest.raises(ConfigError, match="other spectrograms than the vocoder"):
+        VoiceSpectrograms(path)(digits[0], other)

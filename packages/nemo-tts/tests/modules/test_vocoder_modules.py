@@ -13,9 +13,11 @@ from nemo_tts.modules import (
     ISTFTGenerator,
     MultiPeriodDiscriminator,
     MultiScaleDiscriminator,
+    VocosGenerator,
 )
 from nemo_tts.modules.normed_conv import NormedConv, NormedConvTranspose
 
+UNCHANGED = {"normalize": None, "preemph": None, "pad_to": 0, "dither": 0.0}
 V3 = {
     "resblock": 2,
     "upsample_rates": [8, 8, 4],
@@ -77,7 +79,38 @@ def test_gradients_reach_every_weight_and_a_batch_is_its_rows(kind):
         torch.testing.assert_close(generator(spectrogram=spectrogram[1:])[0], audio[1].detach(), rtol=1e-4, atol=1e-6)
 
 
+def test_vocos_learns_with_every_weight_and_a_batch_is_its_rows():
+    torch.manual_seed(0)
+    generator = VocosGenerator(hop_length=8, n_fft=32, dim=16, n_layers=2, initial_input_size=6)
+    spectrogram = torch.randn(2, 6, 7, requires_grad=True)
+    audio = generator(spectrogram=spectrogram)
+    assert audio.shape == (2, 7 * 8)
+    audio.square().sum().backward()
+    assert all(weight.grad is not None for weight in generator.parameters())
+    assert spectrogram.grad.abs().sum() > 0
+    with torch.no_grad():
+        torch.testing.assert_close(generator(spectrogram=spectrogram[1:])[0], audio[1].detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_vocos_can_start_from_the_magnitudes_that_the_bins_tell():
+    mel = MelSpectrogram(8000, n_window_size=256, n_window_stride=64, n_fft=256, features=40, **UNCHANGED).eval()
+    generator = VocosGenerator(64, 256, 16, 1, initial_input_size=40, mel=mel)
+    with torch.no_grad():
+        generator.head.weight.zero_()  # no correction, and every phase 0
+    tone = 0.1 * torch.sin(2 * torch.pi * 500 * torch.arange(4096) / 8000).unsqueeze(0)
+    spectrogram, frames = mel(tone, torch.tensor([4096]))
+    audio = generator(spectrogram=spectrogram[:, :, : int(frames)])
+    spectrum = torch.fft.rfft(audio[0]).abs()
+    assert abs(int(spectrum.argmax()) * 8000 / audio.shape[1] - 500) < 64  # the bin of the filterbank that 500 Hz is in
+    with pytest.raises(ConfigError, match="windows of 512, 128 apart"):
+        VocosGenerator(128, 512, mel=mel)
+
+
 def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="does not cover frames 256 apart"):
+        VocosGenerator(256, 300)
+    with pytest.raises(ConfigError, match="has no middle"):
+        VocosGenerator(kernel_size=4)
     with pytest.raises(ConfigError, match="kernel of 15"):
         HiFiGanGenerator(upsample_kernel_sizes=[15, 16, 4, 4])
     with pytest.raises(ConfigError, match="one length"):

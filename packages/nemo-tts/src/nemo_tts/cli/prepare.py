@@ -25,6 +25,10 @@ def prepare(
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes. [default: all cores]")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out what cannot be read.")] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Take only lines with this, such as split=train; can be repeated."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Find pitch and energy of a corpus before a training needs them.
@@ -39,13 +43,16 @@ def prepare(
     from nemo_core.config.build import instantiate, plain
     from nemo_tts.data.preparing import prepare_features
 
+    wanted = dict(_pair(each) for each in where or [])
     config = compose(recipe, override or [], validate=False)  # what only a training needs may still be missing
     node = plain(config, missing=True)["data"].get("features")
     if node is None:
         raise ConfigError(f"{recipe} has no data.features", hint="name a recipe that trains an acoustic model")
     features = instantiate(node, trust=trust_of(config))
     with progress("Finding pitch", total=len(Manifest(manifests)), unit="utterances") as advance:
-        found = prepare_features(manifests, output, features, jobs=jobs, skip_bad=skip_bad, progress=advance)
+        found = prepare_features(
+            manifests, output, features, jobs=jobs, skip_bad=skip_bad, where=wanted, progress=advance
+        )
     for reason in found.skipped:
         print_problem("warning", f"left out: {reason}")
     if json:
@@ -64,3 +71,10 @@ def prepare(
     typer.echo(
         f"nemo train {recipe} {command} model.pitch_mean={found.pitch_mean:.2f} model.pitch_std={found.pitch_std:.2f}"
     )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ConfigError(f"--where {text} is not FIELD=VALUE", hint="for example --where split=train")
+    return name, value

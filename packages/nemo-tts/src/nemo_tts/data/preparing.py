@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,6 +61,7 @@ def prepare_features(
     *,
     jobs: int | None = None,
     skip_bad: bool = False,
+    where: Mapping[str, str] | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Prepared:
     """Find pitch and energy of all utterances, and write them with a manifest that names them.
@@ -74,12 +75,20 @@ def prepare_features(
         features: How to find them.
         jobs: Processes; as many as there are cores if not given.
         skip_bad: Leave out utterances that cannot be read, instead of giving up.
-        progress: Called with 1 for each utterance.
+        where: Take only the utterances whose fields say this, such as ``{"split": "train"}``.
+        progress: Called with 1 for each utterance of the manifests.
 
     Raises:
-        DataError: A manifest or audio cannot be read, or nowhere is a voice.
+        DataError: A manifest or audio cannot be read, no utterance is as ``where`` says, or nowhere is a voice.
     """
-    entries = list(Manifest([Path(each) for each in manifests]))
+    everything = Manifest([Path(each) for each in manifests])
+    entries = [entry for entry in everything if _fits(entry, where or {})]
+    if not entries:
+        wish = ", ".join(f"{name}={value}" for name, value in (where or {}).items())
+        raise DataError(
+            f"none of {len(everything)} utterances has {wish}", hint="see what the lines of the manifest say"
+        )
+    progress(len(everything) - len(entries))
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     tasks = [_Task(entry, folder / _place(entry, features), features) for entry in entries]
@@ -118,6 +127,11 @@ class _Task:
     entry: ManifestEntry
     path: Path
     features: SpeechFeatures
+
+
+def _fits(entry: ManifestEntry, where: Mapping[str, str]) -> bool:
+    fields = {"text": entry.text, "speaker": entry.speaker, "lang": entry.lang, **entry.extra}
+    return all(str(fields.get(name)) == value for name, value in where.items())
 
 
 class _Moments:

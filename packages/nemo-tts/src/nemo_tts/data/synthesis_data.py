@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random as python_random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from nemo_core.data import DataModule
 from nemo_core.errors import ConfigError, DataError
 from nemo_tts.data.manifest_data import ManifestSpeech
 from nemo_tts.data.spoken import Spoken
+from nemo_tts.data.voice_spectrograms import VoiceSpectrograms
 from nemo_tts.data.word_prior import word_prior
 from nemo_tts.models.batches import AcousticBatch, VocoderBatch
 
@@ -148,6 +150,15 @@ class TextToSpeechData(_SpeechData):
         self.pitch_mean, self.pitch_std = pitch_mean, pitch_std
         self.speakers = None if speakers is None else list(speakers)
 
+    def prepared(self, item: Spoken, random: python_random.Random | None = None) -> _Item:
+        """Return an utterance as :meth:`collate` takes it.
+
+        Args:
+            item: The utterance.
+            random: What a tokenizer draws from that has a choice.
+        """
+        return _Item(item, self, random)
+
     def collate(self, items: list[Any]) -> AcousticBatch:
         """Return the batch made of utterances."""
         audio, audio_length = _pad([item.audio for item in items])
@@ -212,11 +223,11 @@ class _Tokenized:
         return len(self.inner)
 
     def __getitem__(self, index: int) -> _Item:
-        return _Item(self.inner[index], self.data, None)
+        return self.data.prepared(self.inner[index])
 
     def sample(self, index: int, rng: np.random.Generator) -> _Item:
         item = self.inner.sample(index, rng) if hasattr(self.inner, "sample") else self.inner[index]
-        return _Item(item, self.data, python_random.Random(int(rng.integers(2**62))))
+        return self.data.prepared(item, python_random.Random(int(rng.integers(2**62))))
 
     @property
     def lengths(self) -> np.ndarray:
@@ -247,6 +258,8 @@ class VocoderData(_SpeechData):
         features: Says how spectrograms are made.
         n_segments: Samples of a piece; a multiple of the hop.
         eval_segments: Samples of a piece of validation and test; four times as many if not given.
+        voice: Tune to the spectrograms that this acoustic model makes of the same utterances, instead of their own: its
+            archive or run folder.
         min_duration: Leave out shorter utterances of manifests, seconds.
         max_duration: Leave out longer ones from training, seconds.
         batches: As for :class:`~nemo_core.data.DataModule`.
@@ -254,8 +267,6 @@ class VocoderData(_SpeechData):
     Raises:
         ConfigError: A piece is not a number of whole frames.
     """
-
-    with_features = False
 
     def __init__(
         self,
@@ -266,6 +277,7 @@ class VocoderData(_SpeechData):
         features: SpeechFeatures,
         n_segments: int = 8192,
         eval_segments: int | None = None,
+        voice: str | Path | None = None,
         min_duration: float = 0.1,
         max_duration: float | None = None,
         batch_size: int | None = 16,
@@ -292,39 +304,84 @@ class VocoderData(_SpeechData):
             seed=seed,
         )
         hop = features.preprocessor.hop_length
+        self.voice = None if voice is None else VoiceSpectrograms(voice)
+        self.with_features = voice is not None
         self.segments = {"train": n_segments, "other": eval_segments or 4 * n_segments}
         for samples in self.segments.values():
             if samples < hop or samples % hop:
                 raise ConfigError(f"pieces of {samples} samples are no multiple of the {hop} samples of a frame")
 
+    @functools.cached_property
+    def silence(self) -> float:
+        """What the bins of a silent frame's spectrogram are."""
+        mel = self.features.preprocessor
+        samples = torch.zeros(1, 4 * mel.win_length)
+        spectrogram, _ = mel(audio=samples, length=torch.tensor([samples.shape[1]]))
+        return float(spectrogram[0, 0, 1])
+
     def collate(self, items: list[Any]) -> VocoderBatch:
         """Return the batch made of pieces."""
-        audio, length = _pad(items)
-        return VocoderBatch(audio, length)
+        audio, length = _pad([audio for audio, _ in items])
+        if self.voice is None:
+            return VocoderBatch(audio, length)
+        return VocoderBatch(audio, length, torch.from_numpy(np.stack([spectrogram for _, spectrogram in items])))
 
     def _items(self, dataset: Any, split: str) -> Any:
-        return _Pieces(dataset, self.segments["train" if split == "train" else "other"])
+        return _Pieces(dataset, self, self.segments["train" if split == "train" else "other"])
 
 
 class _Pieces:
-    """A data set of pieces of utterances, all of one length."""
+    """A data set of pieces of utterances, all of one length: audio, and the voice's spectrogram where it is wanted."""
 
-    def __init__(self, inner: Any, samples: int) -> None:
-        self.inner, self.samples = inner, samples
+    def __init__(self, inner: Any, data: VocoderData, samples: int) -> None:
+        self.inner, self.data, self.samples = inner, data, samples
+        self._made: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.inner)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self._piece(self.inner[index].audio, 0)
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._piece(self.inner[index], index, None)
 
-    def sample(self, index: int, rng: np.random.Generator) -> np.ndarray:
-        item = self.inner.sample(index, rng) if hasattr(self.inner, "sample") else self.inner[index]
-        return self._piece(item.audio, int(rng.integers(max(1, len(item.audio) - self.samples + 1))))
+    def sample(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        composed = hasattr(self.inner, "sample")
+        item = self.inner.sample(index, rng) if composed else self.inner[index]
+        return self._piece(item, None if composed else index, rng)
 
-    def _piece(self, audio: np.ndarray, start: int) -> np.ndarray:
-        piece = audio[start : start + self.samples]
-        return np.pad(piece, (0, self.samples - len(piece)))
+    def _piece(
+        self, item: Spoken, known: int | None, rng: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        room = max(0, len(item.audio) - self.samples)
+        start = 0 if rng is None else int(rng.integers(room + 1))
+        if self.data.voice is None:
+            return self._cut(item.audio, start, self.samples), None
+        hop = self.data.features.preprocessor.hop_length
+        first = start // hop
+        spectrogram = self._spectrogram(item, known)
+        return (
+            self._cut(item.audio, first * hop, self.samples),
+            self._cut(spectrogram, first, self.samples // hop, self.data.silence),
+        )
+
+    def _spectrogram(self, item: Spoken, known: int | None) -> np.ndarray:
+        """Return what the voice makes of an utterance; of one that comes again, what it made the first time."""
+        assert self.data.voice is not None
+        if known is None:
+            return self.data.voice(item, self.data.features)
+        if known not in self._made:
+            self._made[known] = self.data.voice(item, self.data.features)
+        return self._made[known]
+
+    @staticmethod
+    def _cut(values: np.ndarray, start: int, length: int, silence: float = 0.0) -> np.ndarray:
+        piece = values[..., start : start + length]
+        missing = length - piece.shape[-1]
+        if not missing:
+            return piece
+        return np.pad(piece, [(0, 0)] * (piece.ndim - 1) + [(0, missing)], constant_values=silence)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_made": {}}
 
 
 def _pad(items: Sequence[np.ndarray], value: float = 0) -> tuple[Tensor, Tensor]:

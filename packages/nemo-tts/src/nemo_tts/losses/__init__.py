@@ -14,5 +14,6 @@ if TYPE_CHECKING:
     from nemo_tts.losses.adversarial import GeneratorLoss as GeneratorLoss
     from nemo_tts.losses.alignment import BinarizationLoss as BinarizationLoss
     from nemo_tts.losses.alignment import ForwardSumLoss as ForwardSumLoss
+    from nemo_tts.losses.spectral import MultiResolutionSTFTLoss as MultiResolutionSTFTLoss
 
 __getattr__, __dir__ = attach(__name__)

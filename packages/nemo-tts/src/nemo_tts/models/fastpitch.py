@@ -335,6 +335,14 @@ class FastPitch(Model):
             )
         return torch.stack(list(parts.values())).sum(), parts
 
+    def taught(self, batch: AcousticBatch) -> Tensor:
+        """Return the spectrogram (B, D, M) of a batch whose durations, pitch and energy the model is told.
+
+        Frame by frame it belongs to the recording, so that a vocoder can be tuned to it.
+        """
+        spectrogram, frames = self.preprocessor(audio=batch.audio, length=batch.audio_length)
+        return self._teach(batch, spectrogram, frames).predicted
+
     def _teach(self, batch: AcousticBatch, spectrogram: Tensor, frames: Tensor) -> _Outputs:
         """Return what the model predicts where it is told durations, pitch and energy."""
         condition = self._condition(batch.speaker)

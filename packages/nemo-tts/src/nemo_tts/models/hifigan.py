@@ -15,10 +15,12 @@ from nemo_core.audio.mel import MelSpectrogram
 from nemo_core.errors import ConfigError
 from nemo_core.models.turns import TrainedInTurn
 from nemo_tts.losses.adversarial import DiscriminatorLoss, FeatureMatchingLoss, GeneratorLoss
+from nemo_tts.losses.spectral import MultiResolutionSTFTLoss
 from nemo_tts.models.batches import VocoderBatch
 from nemo_tts.models.vocoder import Vocoder, check_element
 from nemo_tts.modules.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from nemo_tts.modules.hifigan import HiFiGanGenerator, ISTFTGenerator
+from nemo_tts.modules.vocos import VocosGenerator
 
 if TYPE_CHECKING:
     from nemo_core.models import NvidiaModel
@@ -34,6 +36,9 @@ class HiFiGan(Vocoder, TrainedInTurn):
     have the mel spectrogram it was made from. It logs ``train_loss`` and the parts of it, and ``val_loss``, the
     distance of mel spectrograms.
 
+    Discriminators are most of the work, and have little to say while the generator still makes noise: with
+    ``discriminators_from_step`` the first steps go without them.
+
     Args:
         preprocessor: How the spectrograms are made.
         generator: Spectrogram to audio.
@@ -42,6 +47,8 @@ class HiFiGan(Vocoder, TrainedInTurn):
         l1_loss_factor: Weight of the distance of mel spectrograms.
         trg_mel_highfreq: Upper edge, Hz, of the spectrograms of that distance; half the sample rate if not given, so
             that it hears what the generator's input does not tell.
+        stft_loss: Distance of short-time spectra, which the generator learns from as well.
+        discriminators_from_step: Steps of the generator before the discriminators begin.
 
     Raises:
         ConfigError: The generator does not fit the spectrograms.
@@ -60,11 +67,13 @@ class HiFiGan(Vocoder, TrainedInTurn):
     def __init__(
         self,
         preprocessor: MelSpectrogram,
-        generator: HiFiGanGenerator | ISTFTGenerator,
+        generator: HiFiGanGenerator | ISTFTGenerator | VocosGenerator,
         mpd: MultiPeriodDiscriminator | None = None,
         msd: MultiScaleDiscriminator | None = None,
         l1_loss_factor: float = 45.0,
         trg_mel_highfreq: float | None = None,
+        stft_loss: MultiResolutionSTFTLoss | None = None,
+        discriminators_from_step: int = 0,
     ) -> None:
         super().__init__()
         check_element(preprocessor, generator.hop_length, generator.n_mels)
@@ -73,6 +82,8 @@ class HiFiGan(Vocoder, TrainedInTurn):
         self.mpd = mpd
         self.msd = msd
         self.l1_loss_factor = l1_loss_factor
+        self.stft_loss = stft_loss
+        self.discriminators_from_step = discriminators_from_step
         settings = {**preprocessor.to_config(), "highfreq": trg_mel_highfreq, "dither": 0.0}
         del settings["_target_"]
         self.target_mel = MelSpectrogram(**settings)
@@ -87,27 +98,41 @@ class HiFiGan(Vocoder, TrainedInTurn):
         return audio
 
     def training_step(self, batch: VocoderBatch, batch_index: int) -> None:
-        """Train the discriminators, then the generator."""
+        """Train the discriminators, when they have begun, and then the generator."""
         real, spectrogram = batch.audio, self._spectrogram(batch)
         made = self._fitted(self.generator(spectrogram=spectrogram), real)
-        judged, _ = self._judge(real)
-        told, _ = self._judge(made.detach())
-        discriminators = self.discriminator_loss(real=judged, generated=told)
-        self.take_turn("discriminators", discriminators)
+        parts = {"mel": self.l1_loss_factor * self._mel_distance(made, batch)}
+        if self.stft_loss is not None:
+            parts["stft"] = self.stft_loss(real=real, generated=made)
+        judges: dict[str, Tensor] = {}
+        if self.global_step >= self.discriminators_from_step:
+            judges["discriminators"] = self._teach_judges(real, made.detach())
+            with self.only("generator"):
+                parts.update(self._convince_judges(real, made))
+                loss = torch.stack(list(parts.values())).sum()
+                self.take_turn("generator", loss)
+        else:
+            loss = torch.stack(list(parts.values())).sum()
+            self.take_turn("generator", loss)
+        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(real))
+        logged = {f"train_{name}": part.detach() for name, part in {**parts, **judges}.items()}
+        self.log_dict(logged, batch_size=len(real))
 
+    def _teach_judges(self, real: Tensor, made: Tensor) -> Tensor:
+        judged, _ = self._judge(real)
+        told, _ = self._judge(made)
+        loss: Tensor = self.discriminator_loss(real=judged, generated=told)
+        self.take_turn("discriminators", loss)
+        return loss
+
+    def _convince_judges(self, real: Tensor, made: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             _, seen = self._judge(real)
-        with self.only("generator"):
-            scores, features = self._judge(made)
-            adversarial = self.generator_loss(generated=scores)
-            matching = self.feature_loss(real=seen, generated=features)
-            mel = self.l1_loss_factor * self._mel_distance(made, batch)
-            loss = adversarial + matching + mel
-            self.take_turn("generator", loss)
-        parts = {"adversarial": adversarial, "features": matching, "mel": mel, "discriminators": discriminators}
-        size = len(real)
-        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=size)
-        self.log_dict({f"train_{name}": part.detach() for name, part in parts.items()}, batch_size=size)
+        scores, features = self._judge(made)
+        return {
+            "adversarial": self.generator_loss(generated=scores),
+            "features": self.feature_loss(real=seen, generated=features),
+        }
 
     def validation_step(self, batch: VocoderBatch, batch_index: int, dataloader_idx: int = 0) -> None:
         """Log the distance of mel spectrograms, ``val_loss``."""

@@ -20,5 +20,6 @@ if TYPE_CHECKING:
     from nemo_tts.modules.predictor import TemporalPredictor as TemporalPredictor
     from nemo_tts.modules.regulation import average_features as average_features
     from nemo_tts.modules.regulation import regulate_length as regulate_length
+    from nemo_tts.modules.vocos import VocosGenerator as VocosGenerator
 
 __getattr__, __dir__ = attach(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -46,35 +47,60 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
                 hint="each token needs a frame: leave out audio that is too short for its text",
             )
     given = scores.detach().float().cpu().numpy().transpose(1, 0, 2)
-    # Before the tokens of each utterance is a column that no path can come from; it keeps the utterances apart.
-    best = np.empty((steps, batch, width + 1), np.float32)
-    best[:, :, 0] = -np.inf
-    best[0, :, 1:] = given[0]
-    best[0, :, 2:] = -np.inf
-    rows = best.reshape(steps, -1)
-    came = np.empty(rows.shape[1], np.float32)
-    into, by_utterance = came[:-1], came.reshape(batch, width + 1)[:, :-1]
-    for before, same, here, score in zip(rows[:-1, :-1], rows[:-1, 1:], best[1:, :, 1:], given[1:], strict=True):
-        np.maximum(before, same, out=into)
-        np.add(by_utterance, score, out=here)
+    came, ends = _forward(given, token_counts, frame_counts)
     path = np.full((batch, steps), -1, np.int64)
     for index, (count, length) in enumerate(zip(token_counts, frame_counts, strict=True)):
-        path[index, :length] = _walk_back(best[:length, index, : count + 1])
-        if not np.isfinite(best[length - 1, index, count]):
+        if not np.isfinite(ends[index]):
             raise DataError(f"the scores of utterance {index} of the batch are not finite")
+        path[index, :length] = _walk_back(came, batch, width, index, count, length)
     return torch.from_numpy(path).to(scores.device)
 
 
-def _walk_back(best: np.ndarray) -> list[int]:
-    """Return the token of each frame, from the best scores (M, 1 + T) of the paths that end in each cell."""
-    # Whether the best path to a cell comes from the token before; as bytes, which Python reads fast one by one.
-    width = best.shape[1]
-    from_before = (best[:-1, :-1] >= best[:-1, 1:]).tobytes()
-    token, path = width - 2, [width - 2]
-    for start in range(len(from_before) - width + 1, -1, 1 - width):
-        token -= from_before[start + token]
-        path.append(token)
+_BLOCK = 20  # frames whose scores are laid out at a time: few enough to stay in the cache
+
+
+def _forward(given: np.ndarray, tokens: Sequence[int], frames: Sequence[int]) -> tuple[bytearray, list[float]]:
+    """Follow the best path to each cell of scores (M, B, T).
+
+    Each step is two calls over the cells of all utterances in a row. Before the tokens of each utterance is a column
+    that no path can come from; it keeps the utterances apart.
+
+    Returns:
+        Whether the best path to each cell comes from the token before, a byte each (M, B, 1 + T), which Python reads
+        fast one by one; and the score of each utterance's path to its last cell.
+    """
+    steps, batch, width = given.shape
+    kept = bytearray(steps * batch * (1 + width))
+    came = np.frombuffer(kept, np.bool_).reshape(steps, -1)
+    scores, best = (np.full((rows, batch, 1 + width), -np.inf, np.float32) for rows in (_BLOCK, 1 + _BLOCK))
+    best[0, :, 1] = given[0, :, 0]
+    ends = [float(best[0, index, count]) for index, count in enumerate(tokens)]
+    top = np.full(came.shape[1], -np.inf, np.float32)
+    rows, into = best.reshape(1 + _BLOCK, -1), top[1:]
+    before, same = rows[:-1, :-1], rows[:-1, 1:]
+    cells = list(zip(before, same, scores.reshape(_BLOCK, -1), rows[1:], strict=True))
+    for first in range(1, steps, _BLOCK):
+        count = min(_BLOCK, steps - first)
+        np.copyto(scores[:count, :, 1:], given[first : first + count])
+        for from_before, from_same, score, here in cells[:count]:
+            np.maximum(from_before, from_same, out=into)
+            np.add(top, score, out=here)
+        np.greater_equal(before[:count], same[:count], out=came[first : first + count, 1:])
+        for index, (last, length) in enumerate(zip(tokens, frames, strict=True)):
+            if first < length <= first + count:
+                ends[index] = float(best[length - first, index, last])
+        rows[0] = rows[count]
+    return kept, ends
+
+
+def _walk_back(came: bytearray, batch: int, width: int, index: int, tokens: int, frames: int) -> list[int]:
+    """Return the token of each frame of one utterance, from where the best paths come from (M, B, 1 + T)."""
+    row = batch * (1 + width)
+    start = index * (1 + width) + 1
+    token = tokens - 1
+    path = [token := token - came[place + token] for place in range((frames - 1) * row + start, start, -row)]
     path.reverse()
+    path.append(tokens - 1)
     return path
 
 

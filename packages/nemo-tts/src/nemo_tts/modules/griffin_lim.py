@@ -79,7 +79,7 @@ class GriffinLimInversion(NeuralModule):
     @torch.no_grad()
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Return audio (B, T), a hop for each frame."""
-        magnitude = self._magnitude(spectrogram.float())
+        magnitude = self.magnitude(spectrogram.float())
         # One frame more than there are hops, so that the last hop lies under as many windows as any other.
         magnitude = F.pad(magnitude, (0, 1), mode="replicate")
         length = spectrogram.shape[2] * self.hop_length
@@ -98,7 +98,7 @@ class GriffinLimInversion(NeuralModule):
             audio = F.pad(audio, (self.hop_length // 2, 0))[:, :length]
         return audio
 
-    def _magnitude(self, spectrogram: Tensor) -> Tensor:
+    def magnitude(self, spectrogram: Tensor) -> Tensor:
         """Return the magnitudes (B, F, M) whose mel bins come nearest to ``spectrogram`` (B, D, M)."""
         mel = self.mel
         if mel.log:
