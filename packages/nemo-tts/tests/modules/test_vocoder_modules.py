@@ -15,7 +15,7 @@ from nemo_tts.modules import (
     MultiScaleDiscriminator,
     VocosGenerator,
 )
-from nemo_tts.modules.normed_conv import NormedConv, NormedConvTranspose
+from nemo_tts.modules.normed_conv import NormedConv, NormedConvTranspose, as_picture
 
 UNCHANGED = {"normalize": None, "preemph": None, "pad_to": 0, "dither": 0.0}
 V3 = {
@@ -63,6 +63,17 @@ def test_weight_norm_is_torchs(conv):
     torch.testing.assert_close(conv(x.unsqueeze(2)).squeeze(2), theirs(x))
     with torch.no_grad():
         torch.testing.assert_close(conv(x.unsqueeze(2)).squeeze(2), theirs(x))
+
+
+def test_what_follows_a_convolution_is_the_same_with_and_without_gradients():
+    torch.manual_seed(0)
+    conv = NormedConv(8, 8, 5, dilation=3)
+    x = as_picture(torch.randn(2, 8, 40))
+    with torch.no_grad():
+        fused = conv.then_leaky(x, 0.1), conv.plus(x, x)
+    torch.testing.assert_close(fused[0], torch.nn.functional.leaky_relu(conv(x), 0.1))
+    torch.testing.assert_close(fused[1], conv(x) + x)
+    assert conv.plus(x, x).requires_grad
 
 
 @pytest.mark.parametrize("kind", [HiFiGanGenerator, ISTFTGenerator])

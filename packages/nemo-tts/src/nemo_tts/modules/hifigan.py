@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -209,25 +210,32 @@ def _block(kind: int, channels: int, kernel_size: int, dilations: Sequence[int])
     return (_Pairs if kind == 1 else _Singles)(channels, kernel_size, dilations)
 
 
+def _conv(channels: int, kernel_size: int, dilation: int) -> NormedConv:
+    return NormedConv(channels, channels, kernel_size, dilation, std=_STD)
+
+
 class _Pairs(nn.Module):
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.convs1 = nn.ModuleList(NormedConv(channels, channels, kernel_size, each, std=_STD) for each in dilations)
-        self.convs2 = nn.ModuleList(NormedConv(channels, channels, kernel_size, std=_STD) for _ in dilations)
+        self.convs1: Any = nn.ModuleList(
+            NormedConv(channels, channels, kernel_size, each, std=_STD) for each in dilations
+        )
+        self.convs2: Any = nn.ModuleList(NormedConv(channels, channels, kernel_size, std=_STD) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for first, second in zip(self.convs1, self.convs2, strict=True):
-            y = second(F.leaky_relu_(first(F.leaky_relu(x, _SLOPE)), _SLOPE))
-            x = y.add_(x)
+            x = second.plus(first.then_leaky(F.leaky_relu(x, _SLOPE), _SLOPE), x)
         return x
 
 
 class _Singles(nn.Module):
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(NormedConv(channels, channels, kernel_size, each, std=_STD) for each in dilations)
+        self.convs: Any = nn.ModuleList(
+            NormedConv(channels, channels, kernel_size, each, std=_STD) for each in dilations
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
-            x = conv(F.leaky_relu(x, _SLOPE)).add_(x)
+            x = conv.plus(F.leaky_relu(x, _SLOPE), x)
         return x

@@ -68,6 +68,19 @@ class _Normed(nn.Module):
         return {**self.__dict__, "_kept": None}
 
 
+def _fuses(x: Tensor) -> bool:
+    """Whether oneDNN can do at once what follows a convolution: on a CPU, where no gradients are wanted."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and bool(torch.backends.mkldnn.enabled)
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    )
+
+
 class NormedConv(_Normed):
     """Convolution that keeps the length where its stride is 1.
 
@@ -108,6 +121,22 @@ class NormedConv(_Normed):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, C', 1, T') of ``x`` (B, C, 1, T)."""
         return F.conv2d(x, self.weight(), self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def then_leaky(self, x: Tensor, slope: float) -> Tensor:
+        """Return the leaky ReLU of the convolution of ``x``, in one pass where there is one."""
+        if not _fuses(x):
+            return F.leaky_relu_(self(x), slope)
+        return torch.ops.mkldnn._convolution_pointwise(x, *self._settings(), "leaky_relu", [slope], "")
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """Return the convolution of ``x`` and ``other`` added up, in one pass where there is one."""
+        if not _fuses(x):
+            return self(x).add_(other)
+        fused = torch.ops.mkldnn._convolution_pointwise.binary
+        return fused(x, other, *self._settings(), "add", 1.0, None, [], None)
+
+    def _settings(self) -> tuple[Any, ...]:
+        return self.weight(), self.bias, self.padding, self.stride, self.dilation, self.groups
 
 
 class NormedConvTranspose(_Normed):
