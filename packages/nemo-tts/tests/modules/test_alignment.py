@@ -95,3 +95,8 @@ def test_the_prior_is_the_beta_binomial_distribution():
         np.testing.assert_allclose(prior[0, m].numpy(), wanted, rtol=1e-5)
     assert torch.equal(prior[1, :3, :2], beta_binomial_prior(torch.tensor([2]), torch.tensor([3]))[0].exp())
     assert prior[1, 3:].sum() == 0
+
+
+def test_more_tokens_than_a_byte_counts():
+    path = monotonic_alignment(torch.zeros(1, 300, 300), torch.tensor([300]), torch.tensor([300]))
+    assert path.tolist() == [list(range(300))]

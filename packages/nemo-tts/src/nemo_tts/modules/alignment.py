@@ -52,7 +52,9 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
     for index, (count, length) in enumerate(zip(token_counts, frame_counts, strict=True)):
         if not np.isfinite(ends[index]):
             raise DataError(f"the scores of utterance {index} of the batch are not finite")
-        path[index, :length] = _walk_back(came, batch, width, index, count, length)
+        tokens_of_frames = _walk_back(came, batch, width, index, count, length)
+        # Bytes become an array much sooner than a list does.
+        path[index, :length] = np.frombuffer(bytes(tokens_of_frames), np.uint8) if count <= 256 else tokens_of_frames
     return torch.from_numpy(path).to(scores.device)
 
 
@@ -71,21 +73,22 @@ def _forward(given: np.ndarray, tokens: Sequence[int], frames: Sequence[int]) ->
     """
     steps, batch, width = given.shape
     kept = bytearray(steps * batch * (1 + width))
-    came = np.frombuffer(kept, np.bool_).reshape(steps, -1)
+    came = np.frombuffer(kept, np.bool_)
     scores, best = (np.full((rows, batch, 1 + width), -np.inf, np.float32) for rows in (_BLOCK, 1 + _BLOCK))
     best[0, :, 1] = given[0, :, 0]
     ends = [float(best[0, index, count]) for index, count in enumerate(tokens)]
-    top = np.full(came.shape[1], -np.inf, np.float32)
-    rows, into = best.reshape(1 + _BLOCK, -1), top[1:]
-    before, same = rows[:-1, :-1], rows[:-1, 1:]
-    cells = list(zip(before, same, scores.reshape(_BLOCK, -1), rows[1:], strict=True))
+    top = np.full(batch * (1 + width), -np.inf, np.float32)
+    flat, rows, into = best.reshape(-1), best.reshape(1 + _BLOCK, -1), top[1:]
+    cells = list(zip(rows[:-1, :-1], rows[:-1, 1:], scores.reshape(_BLOCK, -1), rows[1:], strict=True))
     for first in range(1, steps, _BLOCK):
         count = min(_BLOCK, steps - first)
         np.copyto(scores[:count, :, 1:], given[first : first + count])
         for from_before, from_same, score, here in cells[:count]:
             np.maximum(from_before, from_same, out=into)
-            np.add(top, score, out=here)
-        np.greater_equal(before[:count], same[:count], out=came[first : first + count, 1:])
+            np.add(top, score, here)
+        # The whole block as one row; what is compared across the ends of rows is never looked at.
+        cell, size = first * top.size, count * top.size - 1
+        np.greater_equal(flat[:size], flat[1 : 1 + size], out=came[1 + cell : 1 + cell + size])
         for index, (last, length) in enumerate(zip(tokens, frames, strict=True)):
             if first < length <= first + count:
                 ends[index] = float(best[length - first, index, last])
