@@ -27,7 +27,7 @@ TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 COMPARED_WITH = {
     "core": ("soundfile", "soxr"),
     "llm": ("peft", "pyarrow", "tiktoken", "transformers"),
-    "tts": ("jieba", "pypinyin"),
+    "tts": ("jieba", "numba", "pypinyin"),
 }
 DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
 TOOLS = (*TEST_TOOLS, *DOCS_TOOLS, *COMPARED_WITH["llm"], "import-linter", "mypy", "ruff", "types-PyYAML")

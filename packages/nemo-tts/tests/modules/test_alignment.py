@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from nemo_core.errors import DataError
 from nemo_tts.modules import beta_binomial_prior, durations_of, monotonic_alignment
+from nemo_tts.modules.alignment import _search
+from nemo_tts.modules.compiled_alignment import compiled_search
 
 
 def best_by_trying(scores):
@@ -47,6 +49,33 @@ def test_the_path_is_monotonic_complete_and_the_best(batch):
         assert set(np.diff(used)) <= {0, 1}
         assert (rest == -1).all()
         found = score[np.arange(length), used].sum(dtype=np.float64)
+        assert found == pytest.approx(best_by_trying(score[:length, :count].astype(np.float64)), abs=1e-4)
+
+
+@settings(deadline=None, max_examples=40)
+@given(batches(), st.booleans())
+def test_machine_code_finds_what_arrays_find(batch, ties):
+    compiled = compiled_search()
+    if compiled is None:
+        pytest.skip("needs numba")
+    counts, scores = batch
+    scores = scores.round() if ties else scores
+    tokens, frames = (np.array(column) for column in zip(*counts, strict=True))
+    paths = [np.full(scores.shape[:2], -1, np.int64) for _ in range(2)]
+    ends = [search(scores, tokens, frames, path) for search, path in zip((compiled, _search), paths, strict=True)]
+    np.testing.assert_array_equal(paths[0], paths[1])
+    np.testing.assert_array_equal(ends[0], ends[1])
+
+
+@settings(deadline=None, max_examples=30)
+@given(batches())
+def test_without_numba_the_path_is_the_best_too(batch):
+    counts, scores = batch
+    tokens, frames = (np.array(column) for column in zip(*counts, strict=True))
+    path = np.full(scores.shape[:2], -1, np.int64)
+    _search(scores, tokens, frames, path)
+    for row, (count, length), score in zip(path, counts, scores, strict=True):
+        found = score[np.arange(length), row[:length]].sum(dtype=np.float64)
         assert found == pytest.approx(best_by_trying(score[:length, :count].astype(np.float64)), abs=1e-4)
 
 
@@ -98,5 +127,7 @@ def test_the_prior_is_the_beta_binomial_distribution():
 
 
 def test_more_tokens_than_a_byte_counts():
-    path = monotonic_alignment(torch.zeros(1, 300, 300), torch.tensor([300]), torch.tensor([300]))
-    assert path.tolist() == [list(range(300))]
+    for search in (_search, compiled_search() or _search):
+        path = np.zeros((1, 300), np.int64)
+        search(np.zeros((1, 300, 300), np.float32), np.array([300]), np.array([300]), path)
+        assert path.tolist() == [list(range(300))]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nemo_core.errors import DataError
+from nemo_tts.modules.compiled_alignment import compiled_search
 
 __all__ = ["beta_binomial_prior", "durations_of", "monotonic_alignment"]
 
@@ -19,8 +20,9 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
     """Return the most probable alignment in which time goes forward and no token is left out.
 
     Each frame belongs to the token of the frame before it, or to the next one; the first frame is of the first token
-    and the last of the last (Glow-TTS, Kim et al., NeurIPS 2020). The recursion goes over frames, for all tokens of all
-    utterances at once, so that there is no loop over cells. On a tie, time goes to the later token.
+    and the last of the last (Glow-TTS, Kim et al., NeurIPS 2020). On a tie, time goes to the later token. With numba
+    (``nemo-tts[fast]``) the search is machine code; without, the recursion goes over frames, for all tokens of all
+    utterances at once, so that there is no loop over cells.
 
     Args:
         scores: Log-probability of each token at each frame (B, M, T).
@@ -46,23 +48,33 @@ def monotonic_alignment(scores: Tensor, tokens: Tensor, frames: Tensor) -> Tenso
                 f"utterance {index} of the batch has {length} frames for {count} tokens",
                 hint="each token needs a frame: leave out audio that is too short for its text",
             )
-    given = scores.detach().float().cpu().numpy().transpose(1, 0, 2)
-    came, ends = _forward(given, token_counts, frame_counts)
+    given = scores.detach().float().cpu().numpy()
     path = np.full((batch, steps), -1, np.int64)
-    for index, (count, length) in enumerate(zip(token_counts, frame_counts, strict=True)):
-        if not np.isfinite(ends[index]):
-            raise DataError(f"the scores of utterance {index} of the batch are not finite")
-        tokens_of_frames = _walk_back(came, batch, width, index, count, length)
-        # Bytes become an array much sooner than a list does.
-        path[index, :length] = np.frombuffer(bytes(tokens_of_frames), np.uint8) if count <= 256 else tokens_of_frames
+    search = compiled_search() or _search
+    ends = search(given, np.array(token_counts), np.array(frame_counts), path)
+    if not np.isfinite(ends).all():
+        index = int(np.flatnonzero(~np.isfinite(ends))[0])
+        raise DataError(f"the scores of utterance {index} of the batch are not finite")
     return torch.from_numpy(path).to(scores.device)
+
+
+def _search(scores: np.ndarray, tokens: np.ndarray, frames: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """Write the best alignments into ``path`` (B, M), and return their scores (B,)."""
+    batch, _, width = scores.shape
+    counts = list(zip(tokens.tolist(), frames.tolist(), strict=True))
+    came, ends = _forward(scores.transpose(1, 0, 2), counts)
+    for index, (count, length) in enumerate(counts):
+        found = _walk_back(came, batch, width, index, count, length)
+        # Bytes become an array much sooner than a list does.
+        path[index, :length] = np.frombuffer(bytes(found), np.uint8) if count <= 256 else found
+    return np.array(ends)
 
 
 _BLOCK = 20  # frames whose scores are laid out at a time: few enough to stay in the cache
 
 
-def _forward(given: np.ndarray, tokens: Sequence[int], frames: Sequence[int]) -> tuple[bytearray, list[float]]:
-    """Follow the best path to each cell of scores (M, B, T).
+def _forward(given: np.ndarray, counts: Sequence[tuple[int, int]]) -> tuple[bytearray, list[float]]:
+    """Follow the best path to each cell of scores (M, B, T), for utterances of so many tokens and frames.
 
     Each step is two calls over the cells of all utterances in a row. Before the tokens of each utterance is a column
     that no path can come from; it keeps the utterances apart.
@@ -76,7 +88,7 @@ def _forward(given: np.ndarray, tokens: Sequence[int], frames: Sequence[int]) ->
     came = np.frombuffer(kept, np.bool_)
     scores, best = (np.full((rows, batch, 1 + width), -np.inf, np.float32) for rows in (_BLOCK, 1 + _BLOCK))
     best[0, :, 1] = given[0, :, 0]
-    ends = [float(best[0, index, count]) for index, count in enumerate(tokens)]
+    ends = [float(best[0, index, count]) for index, (count, _) in enumerate(counts)]
     top = np.full(batch * (1 + width), -np.inf, np.float32)
     flat, rows, into = best.reshape(-1), best.reshape(1 + _BLOCK, -1), top[1:]
     cells = list(zip(rows[:-1, :-1], rows[:-1, 1:], scores.reshape(_BLOCK, -1), rows[1:], strict=True))
@@ -89,7 +101,7 @@ def _forward(given: np.ndarray, tokens: Sequence[int], frames: Sequence[int]) ->
         # The whole block as one row; what is compared across the ends of rows is never looked at.
         cell, size = first * top.size, count * top.size - 1
         np.greater_equal(flat[:size], flat[1 : 1 + size], out=came[1 + cell : 1 + cell + size])
-        for index, (last, length) in enumerate(zip(tokens, frames, strict=True)):
+        for index, (last, length) in enumerate(counts):
             if first < length <= first + count:
                 ends[index] = float(best[length - first, index, last])
         rows[0] = rows[count]
