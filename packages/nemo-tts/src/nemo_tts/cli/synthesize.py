@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nemo_core.cli.devices import DeviceOption, device_of
 from nemo_core.cli.output import JsonOption, OverwriteOption, print_json, progress, refuse_overwrite
 from nemo_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from nemo_tts.synthesis import Speech, Synthesizer
 
-__all__ = ["device_of", "synthesize"]
+__all__ = ["synthesize"]
 
 
 def synthesize(
@@ -40,7 +41,7 @@ def synthesize(
         bool, typer.Option("--stream", help="Write sentence by sentence, and say when the first was there.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Sentences that are computed together.")] = 8,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -147,12 +148,3 @@ def _read(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}", hint="texts are UTF-8, one a line") from error
     return [line.strip() for line in content.splitlines() if line.strip()]
-
-
-def device_of(given: str) -> str:
-    """Return the device that an option names; for ``auto`` a GPU where there is one."""
-    if given != "auto":
-        return given
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
