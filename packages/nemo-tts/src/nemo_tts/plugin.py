@@ -125,6 +125,12 @@ def _models(registry: Registry) -> None:
         aliases=(f"{_NVIDIA_MODELS}.FastPitchModel", f"{_NVIDIA_MODELS}.fastpitch.FastPitchModel"),
         summary="Text to mel spectrogram, with durations, pitch and energy in hand",
     )
+    registry.model_builder(
+        "tts.continued_voice",
+        "nemo_tts.models.continuing:continued_voice",
+        summary="The FastPitch of an archive, ready to learn another voice",
+        example=None,
+    )
     registry.model(
         "tts.HiFiGan",
         "nemo_tts.models.hifigan:HiFiGan",
@@ -142,6 +148,8 @@ def _speech(registry: Registry) -> None:
     for name, module, summary in (
         ("TextToSpeechData", "synthesis_data", "Data module of acoustic models: text, audio, pitch, energy"),
         ("VocoderData", "synthesis_data", "Data module of vocoders: pieces of audio"),
+        ("VoiceData", "continuing", "Data module to train the voice of an archive on"),
+        ("VoiceFeatures", "continuing", "Pitch and energy as the voice of an archive has them"),
         ("ManifestSpeech", "manifest_data", "Audio, text and pitch of manifests"),
         ("SpokenDigits", "digits", "Strings of spoken digits, composed of embedded recordings"),
         ("SpeechFeatures", "features", "Pitch and energy of each frame"),
@@ -149,6 +157,9 @@ def _speech(registry: Registry) -> None:
         registry.dataset(f"tts.{name}", f"nemo_tts.data.{module}:{name}", summary=summary)
     registry.recipes("nemo_tts.conf", prefix="tts", summary="Speech synthesis")
     registry.command("synthesize", "nemo_tts.cli.synthesize:synthesize", summary="Turn text into speech")
+    registry.command(
+        "tts manifest", "nemo_tts.cli.manifest:manifest", summary="Write the manifest of a published corpus"
+    )
     registry.command("tts prepare", "nemo_tts.cli.prepare:prepare", summary="Find pitch and energy of a corpus")
     registry.command(
         "tts evaluate", "nemo_tts.cli.evaluate:evaluate", summary="Say the texts of a manifest, and measure"
