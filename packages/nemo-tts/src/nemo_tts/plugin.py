@@ -175,6 +175,12 @@ def _text(registry: Registry) -> None:
         ("ChineseG2p", "mandarin.g2p", "Mandarin text to initials, finals and tones, pinyin or IPA"),
     ):
         registry.text_processor(f"tts.{name}", f"nemo_tts.text.{target}:{name}", summary=summary)
+    registry.text_processor(
+        "tts.IpaG2p",
+        "nemo_tts.text.ipa:IpaG2p",
+        aliases=("nemo.collections.tts.g2p.models.i18n_ipa.IpaG2p",),
+        summary="Text of any language to IPA, by a dictionary",
+    )
     registry.tokenizer(
         "tts.CharsTokenizer", "nemo_tts.tokenizers.chars:CharsTokenizer", summary="Letters of a language as tokens"
     )

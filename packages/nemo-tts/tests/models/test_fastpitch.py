@@ -49,7 +49,7 @@ def test_without_a_tokenizer_there_is_no_archive_for_nvidia_nemo(tmp_path):
 
 
 def test_what_is_said_in_nvidias_words_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(nvidia_words, "_tokenizer", lambda tokenizer: {"_target_": "letters"})
+    monkeypatch.setattr(nvidia_words, "_tokenizer", lambda tokenizer, files: {"_target_": "letters"})
     model = make_fastpitch(n_speakers=2, condition_types=["add"])
     export(model, tmp_path / "nvidia.nemo", "nvidia-nemo")
     again = restore(tmp_path / "nvidia.nemo")

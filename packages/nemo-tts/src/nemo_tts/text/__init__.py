@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
+    from nemo_tts.text.ipa import IpaG2p as IpaG2p
     from nemo_tts.text.base import Dropped as Dropped
     from nemo_tts.text.base import G2p as G2p
     from nemo_tts.text.base import Normalized as Normalized
