@@ -1,6 +1,6 @@
 """A language that nemo-tts has no sounds for, through a plugin of one small file: ``espeak_plugin/``.
 
-It is put on the path as an installed distribution would be; what speaks is the program espeak-ng, where it is installed.
+It is put on the path as an installed distribution would be; what speaks is the program espeak-ng, where there is one.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ def said(environment: dict[str, str], options: dict[str, str], text: str) -> str
 
 def test_it_is_found_beside_ours_and_passes_the_kit(environment: dict[str, str]) -> None:
     nemo = [PYTHON, "-m", "nemo_core.cli.main"]
-    listed = subprocess.run(
-        [*nemo, "components", "list"], env=environment, capture_output=True, text=True, timeout=300
-    )
+    listed = subprocess.run([*nemo, "components", "list"], env=environment, capture_output=True, text=True, timeout=300)
     assert "espeak.EspeakG2p" in listed.stdout
     checked = subprocess.run(
         [*nemo, "plugins", "check", "nemo-espeak"], env=environment, capture_output=True, text=True, timeout=300

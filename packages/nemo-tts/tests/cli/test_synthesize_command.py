@@ -115,7 +115,12 @@ def test_what_is_wrong_is_said(
     ],
 )
 def test_what_a_normaliser_leaves_out_is_named(
-    text: str, status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    text: str,
+    status: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tokenizer = EnglishPhonemesTokenizer(normalizer=EnglishNormalizer())
     torch.manual_seed(0)

@@ -23,13 +23,13 @@ _PARTS = re.compile(r"(?P<word>'?[^\W\d_]+(?:['’-][^\W\d_]+)*)|.", re.DOTALL)
 
 
 class IpaG2p(Configured):
-    """Looks words up; what is not there, or there with several pronunciations, stays in letters.
+    r"""Looks words up; what is not there, or there with several pronunciations, stays in letters.
 
     NVIDIA NeMo's models of German, Spanish and British English were trained so, letters being tokens of their own.
 
     Args:
-        phoneme_dict: A word, blanks and its sounds in IPA on each line (``WIRE  ˈwaɪɚ``); variants as ``WIRE(2)``; lines
-            that begin with no letter are comments.
+        phoneme_dict: A word, blanks and its sounds in IPA on each line (``WIRE  ˈwaɪɚ``); variants as ``WIRE(2)``;
+            lines that begin with no letter are comments.
         locale: Such as ``de-DE``; in ``en-US`` an ``'s`` is put behind known words.
         use_chars: Whether letters can come out; they can wherever there is a ``phoneme_probability``.
         phoneme_probability: How often a word becomes sounds in training, from 0 to 1; None: always.
@@ -45,7 +45,7 @@ class IpaG2p(Configured):
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "de.dict"
-        >>> _ = path.write_text("HALLO  haˈloː\\nWELT  vɛlt\\n", encoding="utf-8")
+        >>> _ = path.write_text("HALLO  haˈloː\nWELT  vɛlt\n", encoding="utf-8")
         >>> "".join(IpaG2p(path, use_chars=True)("Hallo, neue Welt!"))
         'haˈloː, NEUE vɛlt!'
     """

@@ -65,7 +65,7 @@ def nvidia_tokenizer_config(
         raise ConfigError(f"text_tokenizer: {node.get('_target_')} is not known", hint=f"known are {known}")
     if name == "IPATokenizer" and node.get("fixed_vocab") is None and not _dictionary(node):
         raise ConfigError(
-            "text_tokenizer: an IPATokenizer without fixed_vocab takes its tokens from a dictionary in IPA; none is given",
+            "text_tokenizer: an IPATokenizer without fixed_vocab needs a dictionary in IPA, which gives its tokens",
             hint="name it in text_tokenizer.g2p.phoneme_dict, or write the tokens into text_tokenizer.fixed_vocab",
         )
     config |= {key: _plain(node[key]) for key in keep if node.get(key) is not None}
