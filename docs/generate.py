@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 REFERENCE = Path(__file__).parent / "reference"
-API_PACKAGES = ("nemo_core", "nemo_asr")
+API_PACKAGES = ("nemo_core", "nemo_asr", "nemo_tts", "nemo_llm", "nemo_mm")
 # Of these all is shown: the keys of recipes, and the hooks.
 WHOLE = {"nemo_core.config.schema", "nemo_core.plugins.hookspecs"}
 

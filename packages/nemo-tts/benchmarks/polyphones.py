@@ -18,12 +18,10 @@ from pathlib import Path
 from nemo_tts.text.mandarin.polyphones import PolyphoneModel
 from nemo_tts.text.mandarin.polyphones_training import (
     MarkedSentence,
-    dictionary_reading,
-    features_of,
+    marked_word,
     read_marked,
     train,
 )
-from nemo_tts.text.mandarin.words import split_words
 
 
 def alone(sentence: MarkedSentence) -> str:
@@ -42,15 +40,13 @@ def alone(sentence: MarkedSentence) -> str:
 
 def with_words(sentence: MarkedSentence) -> str:
     """Return the reading that pypinyin gives within the word that jieba finds."""
-    for word in split_words(sentence.text):
-        if word.start <= sentence.place < word.start + len(word.text):
-            return dictionary_reading(word, sentence.place - word.start)
-    raise AssertionError("words cover the sentence")
+    word, offset = marked_word(sentence)
+    return word.readings[offset]
 
 
 def ours(sentence: MarkedSentence) -> str:
     """Return the reading that the model of nemo-tts chooses."""
-    return PolyphoneModel.shipped().choose(sentence.character, features_of(sentence))
+    return PolyphoneModel.shipped().read(sentence.text, *marked_word(sentence))
 
 
 def accuracy(read: Callable[[MarkedSentence], str], sentences: list[MarkedSentence]) -> tuple[float, float]:

@@ -133,6 +133,12 @@ def _models(registry: Registry) -> None:
         aliases=(f"{_NVIDIA_MODELS}.FastPitchModel", f"{_NVIDIA_MODELS}.fastpitch.FastPitchModel"),
         summary="Text to mel spectrogram, with durations, pitch and energy in hand",
     )
+    registry.model_builder(
+        "tts.continued_voice",
+        "nemo_tts.models.continuing:continued_voice",
+        summary="The FastPitch of an archive, ready to learn another voice",
+        example=None,
+    )
     registry.model(
         "tts.HiFiGan",
         "nemo_tts.models.hifigan:HiFiGan",
@@ -150,6 +156,8 @@ def _speech(registry: Registry) -> None:
     for name, module, summary in (
         ("TextToSpeechData", "synthesis_data", "Data module of acoustic models: text, audio, pitch, energy"),
         ("VocoderData", "synthesis_data", "Data module of vocoders: pieces of audio"),
+        ("VoiceData", "continuing", "Data module to train the voice of an archive on"),
+        ("VoiceFeatures", "continuing", "Pitch and energy as the voice of an archive has them"),
         ("ManifestSpeech", "manifest_data", "Audio, text and pitch of manifests"),
         ("SpokenDigits", "digits", "Strings of spoken digits, composed of embedded recordings"),
         ("SpeechFeatures", "features", "Pitch and energy of each frame"),
@@ -157,6 +165,9 @@ def _speech(registry: Registry) -> None:
         registry.dataset(f"tts.{name}", f"nemo_tts.data.{module}:{name}", summary=summary)
     registry.recipes("nemo_tts.conf", prefix="tts", summary="Speech synthesis")
     registry.command("synthesize", "nemo_tts.cli.synthesize:synthesize", summary="Turn text into speech")
+    registry.command(
+        "tts manifest", "nemo_tts.cli.manifest:manifest", summary="Write the manifest of a published corpus"
+    )
     registry.command("tts prepare", "nemo_tts.cli.prepare:prepare", summary="Find pitch and energy of a corpus")
     registry.command(
         "tts evaluate", "nemo_tts.cli.evaluate:evaluate", summary="Say the texts of a manifest, and measure"
@@ -172,6 +183,12 @@ def _text(registry: Registry) -> None:
         ("ChineseG2p", "mandarin.g2p", "Mandarin text to initials, finals and tones, pinyin or IPA"),
     ):
         registry.text_processor(f"tts.{name}", f"nemo_tts.text.{target}:{name}", summary=summary)
+    registry.text_processor(
+        "tts.IpaG2p",
+        "nemo_tts.text.ipa:IpaG2p",
+        aliases=("nemo.collections.tts.g2p.models.i18n_ipa.IpaG2p",),
+        summary="Text of any language to IPA, by a dictionary",
+    )
     registry.tokenizer(
         "tts.CharsTokenizer", "nemo_tts.tokenizers.chars:CharsTokenizer", summary="Letters of a language as tokens"
     )

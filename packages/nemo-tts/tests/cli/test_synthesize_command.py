@@ -16,7 +16,8 @@ from nemo_core.cli.main import run
 from nemo_tts.data import load_digits
 from nemo_tts.models import HiFiGan
 from nemo_tts.modules import FFTransformerEncoder, HiFiGanGenerator
-from nemo_tts.tokenizers import EnglishCharsTokenizer
+from nemo_tts.text import EnglishNormalizer
+from nemo_tts.tokenizers import EnglishCharsTokenizer, EnglishPhonemesTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,16 @@ def test_a_stream_grows(models: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ([""], "nothing that can be spoken"),
         (["one 😀"], "GRINNING FACE"),
         (["one", "--speaker", "eve"], "no speaker 'eve'"),
-        (["one", "--pace", "0"], "pace is not positive"),
+        (["one", "--pace", "0"], "pace is 0, not from 0.1 to 10"),
+        (["one", "--pitch-shift", "1000"], "pitch_shift is 1000"),
+        (["?!..."], "nothing that can be spoken"),
+        (["שלום"], "HEBREW LETTER SHIN"),
+        (["one", "--speaker", "-1"], "no speaker '-1'"),
+        (["one", "--speaker", "7"], "one voice"),
+        (["one", "--word", "2:pace=2"], "no word 2: the text has 1"),
+        (["one", "--word", "pace=2"], "names no word"),
+        (["one", "--word", "1:pase=2"], "did you mean pace"),
+        (["one", "two", "--word", "1:pace=2", "-o", "{out}/both"], "one text"),
         (["one", "--vocoder", "{models}/other.nemo"], "16000"),
         (["one", "--vocoder", "{models}/voice.nemo"], "FastPitch"),
         (["one", "--vocoder", "{models}/none.nemo"], "none.nemo"),
@@ -91,6 +101,34 @@ def test_what_is_wrong_is_said(
     assert run(["synthesize", str(models / "voice.nemo"), *filled, *where]) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        ("seven 😀", 0, "GRINNING FACE"),
+        ("שלום seven", 0, "HEBREW LETTER SHIN"),
+        ("seven\u200b\x07 \ue000", 0, "U+E000"),
+        ("😀", 2, "nothing that can be spoken"),
+        ("שלום", 2, "nothing that can be spoken"),
+        ("—…!?", 2, "nothing that can be spoken"),
+    ],
+)
+def test_what_a_normaliser_leaves_out_is_named(
+    text: str,
+    status: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tokenizer = EnglishPhonemesTokenizer(normalizer=EnglishNormalizer())
+    torch.manual_seed(0)
+    encoder = FFTransformerEncoder(n_embed=len(tokenizer), padding_idx=tokenizer.pad, **SIZES)
+    make_fastpitch(encoder=encoder, tokenizer=tokenizer).save(tmp_path / "voice.nemo")
+    assert run(["synthesize", str(tmp_path / "voice.nemo"), text, "-o", str(tmp_path / "out.wav")]) == status
+    assert said in capsys.readouterr().err + caplog.text
+    assert (tmp_path / "out.wav").exists() == (status == 0)
 
 
 def test_a_corpus_is_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

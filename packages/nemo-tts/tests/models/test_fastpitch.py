@@ -5,13 +5,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from speech_support import MEL, make_batch, make_fastpitch
+from speech_support import MEL, SIZES, make_batch, make_fastpitch
 
 from nemo_core.audio import MelSpectrogram
-from nemo_core.errors import ConfigError, DataError, ExportError, NeuralTypeError
+from nemo_core.config import Trust, instantiate
+from nemo_core.errors import ArchiveError, ConfigError, DataError, ExportError, NeuralTypeError
 from nemo_core.models import export
 from nemo_tts.export import nvidia as nvidia_words
 from nemo_tts.models import FastPitch, GriffinLim, check_pair, restore
+from nemo_tts.modules import FFTransformerEncoder
+from nemo_tts.tokenizers import EnglishCharsTokenizer
 
 MODEL = make_fastpitch()
 
@@ -49,7 +52,7 @@ def test_without_a_tokenizer_there_is_no_archive_for_nvidia_nemo(tmp_path):
 
 
 def test_what_is_said_in_nvidias_words_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(nvidia_words, "_tokenizer", lambda tokenizer: {"_target_": "letters"})
+    monkeypatch.setattr(nvidia_words, "_tokenizer", lambda tokenizer, files: {"_target_": "letters"})
     model = make_fastpitch(n_speakers=2, condition_types=["add"])
     export(model, tmp_path / "nvidia.nemo", "nvidia-nemo")
     again = restore(tmp_path / "nvidia.nemo")
@@ -58,6 +61,43 @@ def test_what_is_said_in_nvidias_words_comes_back(tmp_path, monkeypatch):
     tokens = torch.tensor([[1, 2, 3]])
     for name, wanted in model.generate(tokens, speaker=1)._asdict().items():
         assert torch.equal(getattr(again.generate(tokens, speaker=1), name), wanted), name
+
+
+@pytest.mark.parametrize("style", [False, True])
+def test_voices_may_be_in_a_speaker_encoder(style, caplog):
+    """As NVIDIA's archives for adapters have them: ``speaker_encoder.lookup_module.table``."""
+    model = make_fastpitch(
+        n_speakers=3, condition_types=["add"], tokenizer=EnglishCharsTokenizer(), encoder=letters(["add"])
+    )
+    theirs = nvidia_words.fastpitch_model(model)
+    weights = dict(theirs.weights)
+    weights["fastpitch.speaker_encoder.lookup_module.table.weight"] = weights.pop("fastpitch.speaker_emb.weight")
+    table = {"_target_": "nemo.collections.tts.modules.submodules.SpeakerLookupTable", "n_speakers": 3}
+    config = {**theirs.config, "n_speakers": 1, "speaker_encoder": {"lookup_module": {**table, "embedding_dim": 16}}}
+    if style:
+        config["speaker_encoder"]["gst_module"] = {"gst_size": 16}
+        weights["fastpitch.speaker_encoder.gst_module.style_attention.tokens"] = torch.zeros(10, 4)
+    again = instantiate(FastPitch.from_nvidia(config, {}), trust=Trust.archive()).eval()
+    again.load_state_dict(again.nvidia_weights(weights))
+    assert again.n_speakers == 3
+    assert ("style tokens" in caplog.text) == style
+    tokens = torch.tensor([[1, 2, 3]])
+    for speaker in range(3):
+        wanted = model.generate(tokens, speaker=speaker).spectrogram
+        assert torch.equal(again.generate(tokens, speaker=speaker).spectrogram, wanted)
+
+
+@pytest.mark.parametrize("section", [{"gst_module": {"gst_size": 4}}, {"precomputed_embedding_dim": 4}])
+def test_voices_that_only_a_recording_tells_are_refused(section):
+    config = nvidia_words.fastpitch_model(make_fastpitch(tokenizer=EnglishCharsTokenizer(), encoder=letters())).config
+    with pytest.raises(ArchiveError, match="a recording or a vector"):
+        FastPitch.from_nvidia({**config, "speaker_encoder": section}, {})
+
+
+def letters(condition=()):
+    tokenizer = EnglishCharsTokenizer()
+    sizes = {**SIZES, "condition_types": condition}
+    return FFTransformerEncoder(n_embed=len(tokenizer), padding_idx=tokenizer.pad, **sizes)
 
 
 @settings(deadline=None, max_examples=20)

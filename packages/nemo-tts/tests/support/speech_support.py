@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from pytorch_lightning import Callback
 
 from nemo_core.audio import MelSpectrogram
 from nemo_core.data import DataModule
-from nemo_tts.models import AcousticBatch, FastPitch, VocoderBatch
+from nemo_tts.models import AcousticBatch, FastPitch, GriffinLim, VocoderBatch
 from nemo_tts.modules import Aligner, FFTransformerDecoder, FFTransformerEncoder, TemporalPredictor
+from nemo_tts.synthesis import Synthesizer
+from nemo_tts.tokenizers import EnglishCharsTokenizer
 
 SIZES: dict[str, Any] = {"n_layer": 2, "n_head": 2, "d_model": 16, "d_head": 8, "d_inner": 24, "kernel_size": 3}
 MEL: dict[str, Any] = {
@@ -47,6 +50,17 @@ def make_fastpitch(seed: int = 0, **changes: Any) -> FastPitch:
     with torch.no_grad():
         model.duration_predictor.fc.bias.fill_(1.0)  # a few frames for each token
     return model.eval()
+
+
+def make_speaker(options: Mapping[str, Any] | None = None, **changes: Any) -> Synthesizer:
+    """Return what speaks letters with a small FastPitch; ``options`` are the synthesizer's, ``changes`` the model's."""
+    torch.manual_seed(0)  # also for the encoder: what it says must not depend on which tests came before
+    tokenizer = EnglishCharsTokenizer()
+    condition = ("add",) if changes.get("n_speakers", 1) > 1 else ()
+    sizes = {**SIZES, "condition_types": condition}
+    encoder = FFTransformerEncoder(n_embed=len(tokenizer), padding_idx=tokenizer.pad, **sizes)
+    model = make_fastpitch(encoder=encoder, tokenizer=tokenizer, **changes)
+    return Synthesizer(model, GriffinLim(model.preprocessor, iterations=2), **(options or {}))
 
 
 def make_batch(tokens: list[int], frames: list[int], seed: int = 0) -> AcousticBatch:

@@ -5,30 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile as sf
-import torch
-from speech_support import MEL, make_fastpitch
+from speech_support import MEL, make_fastpitch, make_speaker
 
 from nemo_core.audio import MelSpectrogram
 from nemo_core.errors import ConfigError, DataError, NeuralTypeError
 from nemo_tts.models import GriffinLim
-from nemo_tts.modules import FFTransformerEncoder
 from nemo_tts.synthesis import Synthesizer, write_wav
-from nemo_tts.tokenizers import EnglishCharsTokenizer
 
 TEXTS = ["One two three. Four!", "Five", "Six seven, eight nine ten. Eleven? Twelve."]
 
 
 def make(speakers: int = 1, **options: object) -> Synthesizer:
-    from speech_support import SIZES
-
-    torch.manual_seed(0)  # also for the encoder: what it says must not depend on which tests came before
-    tokenizer = EnglishCharsTokenizer()
-    condition = ("add",) if speakers > 1 else ()
-    sizes = {**SIZES, "condition_types": condition}
-    encoder = FFTransformerEncoder(n_embed=len(tokenizer), padding_idx=tokenizer.pad, **sizes)
-    names = ["ann", "bob"] if speakers == 2 else None
-    model = make_fastpitch(encoder=encoder, tokenizer=tokenizer, n_speakers=speakers, speakers=names)
-    return Synthesizer(model, GriffinLim(model.preprocessor, iterations=2), **options)
+    return make_speaker(options, n_speakers=speakers, speakers=["ann", "bob"] if speakers == 2 else None)
 
 
 def test_texts_are_spoken_alone_as_together() -> None:

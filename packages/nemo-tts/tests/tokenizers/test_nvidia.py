@@ -77,7 +77,7 @@ def test_configurations(tmp_path):
 @pytest.mark.parametrize(
     ("node", "said"),
     [({"_target_": TARGET + "JapanesePhonemeTokenizer"}, "not known"), ({}, "not known"),
-     ({"_target_": TARGET + "IPATokenizer"}, "dictionary in IPA")],
+     ({"_target_": TARGET + "IPATokenizer", "g2p": {}}, "dictionary in IPA")],
 )  # fmt: skip
 def test_what_is_not_understood_is_said(node, said):
     with pytest.raises(ConfigError, match=said):

@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["BatchSizeOption", "ChannelOption", "DeviceOption", "channel_of", "device_of"]
+__all__ = ["BatchSizeOption", "ChannelOption", "channel_of"]
 
 BatchSizeOption = Annotated[int, typer.Option(min=1, metavar="N", help="Audios that are taken together.")]
 ChannelOption = Annotated[
     str | None, typer.Option(metavar="N|average", help="Channel of audio that has several: a number, or average.")
 ]
-DeviceOption = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")]
 
 
 def channel_of(given: str | None) -> int | str | None:
@@ -23,17 +22,3 @@ def channel_of(given: str | None) -> int | str | None:
         (1, 'average', None)
     """
     return int(given) if given is not None and given.isdigit() else given
-
-
-def device_of(given: str) -> str:
-    """Return the device that an option names; for ``auto`` a GPU where there is one.
-
-    Example:
-        >>> device_of("cuda:1")
-        'cuda:1'
-    """
-    if given != "auto":
-        return given
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

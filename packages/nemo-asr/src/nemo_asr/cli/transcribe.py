@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_asr.cli.options import BatchSizeOption, ChannelOption, DeviceOption, channel_of, device_of
+from nemo_asr.cli.options import BatchSizeOption, ChannelOption, channel_of
+from nemo_core.cli.devices import DeviceOption, device_of
 from nemo_core.cli.output import (
     JsonOption,
     OverwriteOption,

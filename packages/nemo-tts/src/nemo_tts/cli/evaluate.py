@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nemo_core.cli.devices import DeviceOption, device_of
 from nemo_core.cli.output import JsonOption, OverwriteOption, print_json, progress, refuse_overwrite, table
-from nemo_tts.cli.synthesize import device_of
 
 __all__ = ["evaluate"]
 
@@ -32,7 +32,7 @@ def evaluate(
     speaker: Annotated[str | None, typer.Option(metavar="NAME", help="Voice of lines that name none.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Take the first lines only.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Sentences that are computed together.")] = 8,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:

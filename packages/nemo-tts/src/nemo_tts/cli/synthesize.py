@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nemo_core.cli.devices import DeviceOption, device_of
 from nemo_core.cli.output import JsonOption, OverwriteOption, print_json, progress, refuse_overwrite
 from nemo_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from nemo_tts.synthesis import Speech, Synthesizer
+    from nemo_tts.synthesis import Prosody, Speech, Synthesizer
 
-__all__ = ["device_of", "synthesize"]
+__all__ = ["synthesize"]
 
 
 def synthesize(
@@ -33,6 +35,16 @@ def synthesize(
     speaker: Annotated[str | None, typer.Option(metavar="NAME", help="Voice: name or number.")] = None,
     pace: Annotated[float, typer.Option(metavar="X", help="2 is twice as fast.")] = 1.0,
     pitch_shift: Annotated[float, typer.Option(metavar="N", help="Semitones up (or, below 0, down).")] = 0.0,
+    pitch_range: Annotated[
+        float, typer.Option(metavar="X", help="How lively: 1 is as trained, 0 a monotone, 2 twice as far up and down.")
+    ] = 1.0,
+    energy_shift: Annotated[
+        float, typer.Option(metavar="N", help="Decibels louder, by more effort of the voice (needs energy).")
+    ] = 0.0,
+    word: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N:KEY=X,...", help="Say word N otherwise, as in 2:pace=0.7,pitch-shift=3; repeatable."),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw spectrogram, tokens and pitch (of the first text).")
     ] = None,
@@ -40,7 +52,7 @@ def synthesize(
         bool, typer.Option("--stream", help="Write sentence by sentence, and say when the first was there.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Sentences that are computed together.")] = 8,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -56,10 +68,13 @@ def synthesize(
     for path in [*targets, *([plot] if plot is not None else [])]:
         refuse_overwrite(path, overwrite)
 
-    from nemo_tts.synthesis import load_synthesizer
+    from nemo_tts.synthesis import Prosody, load_synthesizer
 
+    usual = Prosody(pace, pitch_shift, pitch_range, energy_shift)
+    voice: dict[str, Any] = {"speaker": speaker, **asdict(usual), "words": _words(word or [])}
+    if voice["words"] and len(texts) > 1:
+        raise ConfigError("--word takes one text", hint="leave it out, or give one text")
     speaks = load_synthesizer(model, vocoder, device=device_of(device))
-    voice: dict[str, Any] = {"speaker": speaker, "pace": pace, "pitch_shift": pitch_shift}
     if stream:
         if len(texts) > 1:
             raise ConfigError("--stream takes one text", hint="leave it out, or give one text")
@@ -81,6 +96,18 @@ def synthesize(
 
         draw_speech(made[0], plot)
     _show(made, targets, seconds, json)
+
+
+def _words(given: list[str]) -> dict[int, Prosody]:
+    from nemo_tts.synthesis import Prosody
+
+    found = {}
+    for each in given:
+        number, colon, wishes = each.partition(":")
+        if not colon or not number.strip().isdecimal():
+            raise ConfigError(f"--word {each!r} names no word", hint="write it like 2:pace=0.7,pitch-shift=3")
+        found[int(number)] = Prosody.parse(wishes)
+    return found
 
 
 def _stream(speaks: Synthesizer, text: str, target: Path, voice: dict[str, Any], json: bool) -> None:
@@ -147,12 +174,3 @@ def _read(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}", hint="texts are UTF-8, one a line") from error
     return [line.strip() for line in content.splitlines() if line.strip()]
-
-
-def device_of(given: str) -> str:
-    """Return the device that an option names; for ``auto`` a GPU where there is one."""
-    if given != "auto":
-        return given
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

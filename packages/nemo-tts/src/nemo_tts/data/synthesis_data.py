@@ -149,6 +149,8 @@ class TextToSpeechData(_SpeechData):
         self.tokenizer: Any = tokenizer
         self.pitch_mean, self.pitch_std = pitch_mean, pitch_std
         self.speakers = None if speakers is None else list(speakers)
+        #: Who speaks where a line does not say it.
+        self.usual_speaker: str | None = None
 
     def prepared(self, item: Spoken, random: python_random.Random | None = None) -> _Item:
         """Return an utterance as :meth:`collate` takes it.
@@ -196,7 +198,8 @@ class _Item:
         self.audio = item.audio
         self.pitch = np.where(hertz > 0, (hertz - mean) / std, 0.0).astype(np.float32)
         self.energy = found[1]
-        self.speaker = _number(item, data.speakers)
+        who = item.speaker if item.speaker is not None else data.usual_speaker
+        self.speaker = _number(who, data.speakers, item.name)
         try:
             self.tokens = np.array(data.tokenizer.encode(item.text, random), dtype=np.int64)
         except DataError as error:
@@ -235,17 +238,15 @@ class _Tokenized:
         return lengths
 
 
-def _number(item: Spoken, speakers: Sequence[str] | None) -> int | None:
+def _number(speaker: str | None, speakers: Sequence[str] | None, where: str) -> int | None:
     if speakers is None:
-        if item.speaker is None or str(item.speaker).isdigit():
-            return None if item.speaker is None else int(item.speaker)
-        return None
-    if item.speaker not in speakers:
+        return int(speaker) if speaker is not None and str(speaker).isdigit() else None
+    if speaker not in speakers:
         raise DataError(
-            f"{item.name}: the speaker {item.speaker!r} is none of {', '.join(speakers)}",
+            f"{where}: the speaker {speaker!r} is none of {', '.join(speakers)}",
             hint="name all voices in data.speakers, in the order of their numbers",
         )
-    return list(speakers).index(str(item.speaker))
+    return list(speakers).index(str(speaker))
 
 
 class VocoderData(_SpeechData):

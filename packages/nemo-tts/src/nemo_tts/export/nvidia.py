@@ -11,8 +11,11 @@ from torch import Tensor
 from nemo_core.audio.mel import MelSpectrogram
 from nemo_core.errors import ExportError
 from nemo_core.models import NvidiaModel
+from nemo_core.models.nvidia_export import reference
 from nemo_tts.models.nvidia import SPECTRAL
 from nemo_tts.modules.hifigan import HiFiGanGenerator
+from nemo_tts.text.english.g2p import EnglishG2p
+from nemo_tts.text.ipa import IpaG2p
 
 if TYPE_CHECKING:
     from nemo_core.config.configured import Configured
@@ -29,6 +32,8 @@ _PREPROCESSOR = "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor"
 _FFT = "nemo.collections.tts.modules.transformer.FFTransformer"
 _PREDICTOR = "nemo.collections.tts.modules.fastpitch.TemporalPredictor"
 _ALIGNER = "nemo.collections.tts.modules.aligner.AlignmentEncoder"
+_ENGLISH_G2P = "nemo.collections.tts.g2p.models.en_us_arpabet.EnglishG2p"
+_IPA_G2P = "nemo.collections.tts.g2p.models.i18n_ipa.IpaG2p"
 _DATASET = "nemo.collections.tts.data.dataset.TTSDataset"
 
 
@@ -40,6 +45,7 @@ def fastpitch_model(model: FastPitch) -> NvidiaModel:
     """
     encoder, decoder = _settings(model.encoder), _settings(model.decoder)
     mel = model.preprocessor
+    files: dict[str, bytes] = {}
     config: dict[str, Any] = {
         "learn_alignment": model.aligner is not None,
         "bin_loss_warmup_epochs": model.bin_loss_warmup_epochs,
@@ -58,7 +64,7 @@ def fastpitch_model(model: FastPitch) -> NvidiaModel:
         "lowfreq": mel.lowfreq,
         "highfreq": mel.highfreq,
         "window": _settings(mel)["window"],
-        "text_tokenizer": _tokenizer(model.tokenizer),
+        "text_tokenizer": _tokenizer(model.tokenizer, files),
         "preprocessor": {"_target_": _PREPROCESSOR, **_mel_settings(mel), "window_size": False, "window_stride": False},
         "input_fft": {**encoder, "_target_": _FFT + "Encoder", "d_embed": model.encoder.d_model},
         "output_fft": {**decoder, "_target_": _FFT + "Decoder"},
@@ -74,7 +80,7 @@ def fastpitch_model(model: FastPitch) -> NvidiaModel:
     if model.energy_predictor is not None and model.energy_emb is not None:
         config["energy_predictor"] = {"_target_": _PREDICTOR, **_settings(model.energy_predictor)}
         config["energy_embedding_kernel_size"] = model.energy_emb.kernel_size[0]
-    return NvidiaModel(_FASTPITCH, config, _fastpitch_weights(model))
+    return NvidiaModel(_FASTPITCH, config, _fastpitch_weights(model), files)
 
 
 def _fastpitch_weights(model: FastPitch) -> dict[str, Tensor]:
@@ -93,7 +99,7 @@ def _fastpitch_weights(model: FastPitch) -> dict[str, Tensor]:
     return weights
 
 
-def _tokenizer(tokenizer: Any) -> dict[str, Any]:
+def _tokenizer(tokenizer: Any, files: dict[str, bytes]) -> dict[str, Any]:
     from nemo_core.plugins import registry
 
     if tokenizer is None:
@@ -101,13 +107,35 @@ def _tokenizer(tokenizer: Any) -> dict[str, Any]:
     component = registry().find(registry().name_of(type(tokenizer)) or "")
     theirs = [alias for alias in component.aliases if alias.startswith("nemo.")] if component else []
     given = tokenizer.to_config()
-    if not theirs or given.get("g2p") is not None:
-        raise ExportError(
-            f"tokenizer: {type(tokenizer).__qualname__} is not said in NVIDIA NeMo's words yet",
-            hint="tokenizers of letters can be exported",
-        )
+    g2p = getattr(tokenizer, "g2p", None)
+    if not theirs or (g2p is not None and not isinstance(g2p, EnglishG2p | IpaG2p)):
+        raise _unsaid(tokenizer)
     ours = {"_target_", "normalizer", "unknown", "g2p"}
-    return {"_target_": theirs[0], **{name: value for name, value in given.items() if name not in ours}}
+    config = {"_target_": theirs[0], **{name: value for name, value in given.items() if name not in ours}}
+    return config if g2p is None else {**config, "g2p": _g2p(tokenizer, g2p, files)}
+
+
+def _g2p(tokenizer: Any, g2p: EnglishG2p | IpaG2p, files: dict[str, bytes]) -> dict[str, Any]:
+    """Return NVIDIA's words for a converter, whose dictionary goes among ``files``."""
+    if isinstance(g2p, IpaG2p):
+        settings = {name: value for name, value in _settings(g2p).items() if value is not None}
+        kept = {name: reference(f"{name}.txt", bytes(content), files) for name, content in g2p.contents().items()}
+        return {"_target_": _IPA_G2P, **settings, **kept}
+    if g2p.notation != "arpabet":
+        raise _unsaid(tokenizer)
+    # One pronunciation a word: of several NVIDIA NeMo takes none, and leaves the word in letters.
+    lines = (f"{word.upper()}  {' '.join(sounds[0])}\n" for word, sounds in g2p.lexicon.items())
+    config = {"_target_": _ENGLISH_G2P, "phoneme_dict": reference("cmudict.txt", "".join(lines).encode(), files)}
+    return config if g2p.phoneme_probability is None else {**config, "phoneme_probability": g2p.phoneme_probability}
+
+
+def _unsaid(tokenizer: Any) -> ExportError:
+    g2p = getattr(tokenizer, "g2p", None)
+    what = type(tokenizer).__qualname__ + (f" with {type(g2p).__qualname__}" if g2p is not None else "")
+    return ExportError(
+        f"tokenizer: {what} is not said in NVIDIA NeMo's words yet",
+        hint="tokenizers of letters, of ARPABET, and of IPA with a dictionary (tts.IpaG2p) can be exported",
+    )
 
 
 def hifigan_model(model: HiFiGan) -> NvidiaModel:

@@ -22,6 +22,7 @@ from nemo_tts.modules.alignment import beta_binomial_prior, durations_of, monoto
 from nemo_tts.modules.fft import FFTransformerDecoder, FFTransformerEncoder
 from nemo_tts.modules.masks import length_mask
 from nemo_tts.modules.predictor import TemporalPredictor
+from nemo_tts.modules.prosody import shift_energy, shift_pitch, spread_pitch
 from nemo_tts.modules.regulation import average_features, log_to_duration, regulate_length, scale_durations
 
 if TYPE_CHECKING:
@@ -189,7 +190,9 @@ class FastPitch(Model):
         speaker: int | Tensor | None = None,
         pace: float | Tensor = 1.0,
         pitch_shift: float | Tensor = 0.0,
+        pitch_range: float | Tensor = 1.0,
         pitch_transform: Callable[[Tensor], Tensor] | None = None,
+        energy_shift: float | Tensor = 0.0,
         pitch: Tensor | None = None,
         energy: Tensor | None = None,
         durations: Tensor | None = None,
@@ -202,8 +205,10 @@ class FastPitch(Model):
             speaker: Number of the voice, one for all or (B,).
             pace: 2 is twice as fast; one for all, or one for each token (B, T).
             pitch_shift: Semitones to raise the voice by, one for all or (B, T); needs ``pitch_std``.
-            pitch_transform: What to make of the predicted pitch (B, T), before it is shifted; for example
-                ``lambda pitch: 0 * pitch`` for a monotone voice.
+            pitch_range: How many times as far from its mean pitch is, one for all or (B, T): 0 is a monotone.
+            pitch_transform: What to make of the predicted pitch (B, T), before all else; for example
+                ``lambda pitch: pitch.flip(1)``.
+            energy_shift: Decibels to make the voice louder by, one for all or (B, T); needs an energy predictor.
             pitch: In place of the predicted one (B, T), normalised.
             energy: In place of the predicted one (B, T).
             durations: In place of the predicted ones (B, T), frames.
@@ -213,16 +218,30 @@ class FastPitch(Model):
 
         Raises:
             DataError: Tokens, lengths or speakers are out of range, or wishes have another shape than the tokens.
-            ConfigError: The model has no such speakers, or cannot shift pitch.
+            ConfigError: The model has no such speakers, or cannot shift pitch or energy.
         """
         tokens = tokens.unsqueeze(0) if tokens.ndim == 1 else tokens
         length = tokens.new_full((len(tokens),), tokens.shape[1]) if length is None else length
         self._check_tokens(tokens, length)
-        for name, wish in (("pitch", pitch), ("energy", energy), ("durations", durations), ("pace", pace)):
+        wishes = {"pitch": pitch, "energy": energy, "durations": durations, "pace": pace, "pitch_shift": pitch_shift}
+        wishes |= {"pitch_range": pitch_range, "energy_shift": energy_shift}
+        for name, wish in wishes.items():
             if isinstance(wish, Tensor) and wish.ndim and wish.shape != tokens.shape:
                 raise DataError(f"{name} is of shape {tuple(wish.shape)}, but the tokens are {tuple(tokens.shape)}")
         if bool((torch.as_tensor(pace) <= 0).any()):
             raise DataError("pace is not positive", hint="1 is as in training, 2 twice as fast")
+        self._check_shifts(pitch_shift, energy_shift, energy)
+
+        def change_pitch(predicted: Tensor, inside: Tensor) -> Tensor:
+            changed = pitch_transform(predicted) if pitch_transform else predicted
+            changed = spread_pitch(changed, pitch_range, inside) if _is_wished(pitch_range, 1.0) else changed
+            if not _is_wished(pitch_shift, 0.0):
+                return changed
+            return shift_pitch(changed, pitch_shift, self.pitch_mean, self.pitch_std)
+
+        def change_energy(predicted: Tensor) -> Tensor:
+            return shift_energy(predicted, energy_shift) if _is_wished(energy_shift, 0.0) else predicted
+
         training = self.training
         self.eval()
         try:
@@ -231,9 +250,8 @@ class FastPitch(Model):
                 length,
                 self._speakers(speaker, len(tokens)),
                 pace,
-                lambda predicted: self._shifted(
-                    pitch_transform(predicted) if pitch_transform else predicted, pitch_shift
-                ),
+                change_pitch,
+                change_energy,
                 pitch,
                 energy,
                 durations,
@@ -247,7 +265,8 @@ class FastPitch(Model):
         length: Tensor,
         speaker: Tensor | None = None,
         pace: float | Tensor = 1.0,
-        change_pitch: Callable[[Tensor], Tensor] | None = None,
+        change_pitch: Callable[[Tensor, Tensor], Tensor] | None = None,
+        change_energy: Callable[[Tensor], Tensor] | None = None,
         pitch: Tensor | None = None,
         energy: Tensor | None = None,
         durations: Tensor | None = None,
@@ -260,12 +279,12 @@ class FastPitch(Model):
             durations = log_to_duration(log_durations, self.min_token_duration, self.max_token_duration, inside)
         if pitch is None:
             pitch = self.pitch_predictor(encoded=encoded, length=length, condition=condition)
-        pitch = (change_pitch(pitch) if change_pitch else pitch) * inside
+        pitch = (change_pitch(pitch, inside) if change_pitch else pitch) * inside
         prosody = self.pitch_emb(pitch.unsqueeze(1))
         if self.energy_predictor is not None and self.energy_emb is not None:
             if energy is None:
                 energy = self.energy_predictor(encoded=encoded, length=length, condition=condition)
-            energy = energy * inside
+            energy = (change_energy(energy) if change_energy else energy) * inside
             prosody = prosody + self.energy_emb(energy.unsqueeze(1))
         encoded = encoded + prosody.transpose(1, 2)
         frames = scale_durations(durations * inside, pace)
@@ -414,17 +433,19 @@ class FastPitch(Model):
         if length.shape != tokens.shape[:1] or bool((length < 1).any()) or bool((length > tokens.shape[1]).any()):
             raise DataError(f"lengths {length.tolist()} do not fit {len(tokens)} texts of {tokens.shape[1]} tokens")
 
-    def _shifted(self, pitch: Tensor, semitones: float | Tensor) -> Tensor:
-        """Return the normalised pitch of a voice that many semitones higher."""
-        if not isinstance(semitones, Tensor) and semitones == 0:
-            return pitch
-        if self.pitch_mean <= 0 or self.pitch_std <= 0:
+    def _check_shifts(
+        self, pitch_shift: float | Tensor, energy_shift: float | Tensor, energy: Tensor | None = None
+    ) -> None:
+        if self.energy_predictor is None and (energy is not None or _is_wished(energy_shift, 0.0)):
+            raise ConfigError(
+                "the model has no energy, so that its voice cannot be made louder",
+                hint="train it with energy=true, or change the loudness of the audio",
+            )
+        if _is_wished(pitch_shift, 0.0) and (self.pitch_mean <= 0 or self.pitch_std <= 0):
             raise ConfigError(
                 "pitch cannot be shifted: the model does not know what its pitch is in Hz",
                 hint="set pitch_mean and pitch_std to those of the training data, or use pitch_transform",
             )
-        hertz = pitch * self.pitch_std + self.pitch_mean
-        return (hertz * 2 ** (torch.as_tensor(semitones, device=pitch.device) / 12) - self.pitch_mean) / self.pitch_std
 
     @classmethod
     def from_nvidia(cls, config: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, Any]:
@@ -460,6 +481,10 @@ def _check(
             f"the encoder has {encoder.word_emb.num_embeddings} tokens, but the tokenizer {len(tokens)}",
             hint="set encoder.n_embed to how many tokens the tokenizer has",
         )
+
+
+def _is_wished(value: float | Tensor, usual: float) -> bool:
+    return isinstance(value, Tensor) or value != usual
 
 
 def _scalar_embedding(width: int, kernel_size: int) -> nn.Conv1d:

@@ -18,6 +18,8 @@ __all__ = ["SPECTRAL", "fastpitch_config", "fastpitch_weights", "fit_vocabulary"
 
 logger = logging.getLogger(__name__)
 
+_TABLE = "speaker_encoder.lookup_module.table.weight"
+
 #: What NVIDIA calls the tensors of spectral norm, and what torch calls them now.
 SPECTRAL = (
     ("weight_orig", "parametrizations.weight.original"),
@@ -32,11 +34,6 @@ def fastpitch_config(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ArchiveError: A section is missing, or the model has a part that ours has not.
     """
-    if config.get("speaker_encoder"):
-        raise ArchiveError(
-            "the model has a speaker_encoder, which is not offered",
-            hint="models with a table of speakers can be restored",
-        )
     tokenizer = _tokenizer(config.get("text_tokenizer"))
     count, padding = _vocabulary(tokenizer, config.get("text_tokenizer"))
     speakers = int(config.get("n_speakers") or 1)
@@ -68,7 +65,7 @@ def fastpitch_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "decoder": part("output_fft", "tts.FFTransformerDecoder", ["n_embed", "d_embed", "padding_idx"]),
         "duration_predictor": part("duration_predictor", "tts.TemporalPredictor"),
         "pitch_predictor": part("pitch_predictor", "tts.TemporalPredictor"),
-        "n_speakers": speakers,
+        "n_speakers": _voices(config, speakers),
         "tokenizer": tokenizer,
     }
     if config.get("learn_alignment"):
@@ -97,8 +94,33 @@ def fastpitch_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ours = name.removeprefix("fastpitch.")
         if not name.startswith("fastpitch.") or ours.endswith(".inv_freq") or ours in ("pitch_mean", "pitch_std"):
             continue
+        if ours.startswith("speaker_encoder."):
+            if ours == _TABLE:
+                weights["speaker_emb.weight"] = weight
+            continue
         weights[ours] = weight
     return weights
+
+
+def _voices(config: Mapping[str, Any], given: int) -> int:
+    """Return how many voices there are, where a ``speaker_encoder`` may have them in a table of its own.
+
+    Raises:
+        ArchiveError: It has no table, so that a recording, or one vector, is all that tells the voice.
+    """
+    section = config.get("speaker_encoder")
+    if not section:
+        return given
+    table = section.get("lookup_module")
+    if section.get("precomputed_embedding_dim") is not None or not table or int(table.get("n_speakers") or 0) < 2:
+        raise ArchiveError(
+            "the model has a speaker_encoder that takes its voice from a recording or a vector, which is not offered",
+            hint="models with a table of voices, in a speaker_encoder or without one, can be restored",
+        )
+    if section.get("gst_module"):
+        # NVIDIA NeMo speaks so too where no reference is given.
+        logger.warning("the model's style tokens are left out: its voices are those of its table")
+    return int(table["n_speakers"])
 
 
 def fit_vocabulary(model: FastPitch, state: Mapping[str, Tensor]) -> None:

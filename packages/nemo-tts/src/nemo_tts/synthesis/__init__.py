@@ -6,6 +6,7 @@ from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
     from nemo_tts.synthesis.loading import load_synthesizer as load_synthesizer
+    from nemo_tts.synthesis.prosody import Prosody as Prosody
     from nemo_tts.synthesis.sentences import split_sentences as split_sentences
     from nemo_tts.synthesis.speech import Speech as Speech
     from nemo_tts.synthesis.speech import write_wav as write_wav

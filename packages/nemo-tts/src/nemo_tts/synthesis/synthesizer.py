@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from nemo_core.errors import ConfigError, DataError
 from nemo_tts.models.griffin_lim import GriffinLim
 from nemo_tts.models.pairing import check_pair
+from nemo_tts.synthesis.prosody import Prosody, check_words, prosody_of_tokens, words_of
 from nemo_tts.synthesis.sentences import split_sentences
 from nemo_tts.synthesis.speech import Speech
 
@@ -26,6 +27,8 @@ class _Piece(NamedTuple):
     text: str
     tokens: list[int]
     seconds: float
+    words: Sequence[int] = ()
+    """Which word of the text each token belongs to, where somebody wants to know."""
 
 
 class Synthesizer:
@@ -67,7 +70,14 @@ class Synthesizer:
         rate: int = self.vocoder.sample_rate
         return rate
 
-    def synthesize(self, texts: str | Sequence[str], *, batch_size: int = 8, **voice: Any) -> list[Speech]:
+    def synthesize(
+        self,
+        texts: str | Sequence[str],
+        *,
+        batch_size: int = 8,
+        words: Mapping[int, Prosody] | None = None,
+        **voice: Any,
+    ) -> list[Speech]:
         """Return the speech of each text.
 
         Texts are cut into sentences, sentences of like length are computed together, and put together again.
@@ -75,40 +85,52 @@ class Synthesizer:
         Args:
             texts: One or several.
             batch_size: Sentences that are computed together.
-            voice: ``speaker`` (name or number), ``pace``, ``pitch_shift`` (semitones) and what else
-                :meth:`~nemo_tts.models.FastPitch.generate` takes.
+            words: How single words are said, by their numbers from 1, as they are spoken ("20" is one, "twenty one"
+                two); of one text only.
+            voice: ``speaker`` (name or number), ``pace``, ``pitch_shift`` (semitones), ``pitch_range``,
+                ``energy_shift`` (decibels) and what else :meth:`~nemo_tts.models.FastPitch.generate` takes.
 
         Raises:
-            DataError: A text has nothing that can be spoken; the message says which.
+            DataError: A text has nothing that can be spoken; the message says which. Or it has no such word.
         """
         given = [texts] if isinstance(texts, str) else list(texts)
-        pieces = [(number, piece) for number, text in enumerate(given) for piece in self._pieces(text, number)]
+        if words and len(given) != 1:
+            raise DataError(f"words are numbered in one text, but there are {len(given)}", hint="give one text")
+        pieces = [(number, piece) for number, text in enumerate(given) for piece in self._pieces(text, number, words)]
         order = sorted(range(len(pieces)), key=lambda each: len(pieces[each][1].tokens))
         made: dict[int, Speech] = {}
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            made.update(zip(chosen, self._speak([pieces[each][1] for each in chosen], voice), strict=True))
+            made.update(zip(chosen, self._speak([pieces[each][1] for each in chosen], voice, words), strict=True))
         spoken: list[list[Speech]] = [[] for _ in given]
         for place, (number, _) in enumerate(pieces):
             spoken[number].append(made[place])
         return [self._joined(text, parts) for text, parts in zip(given, spoken, strict=True)]
 
-    def stream(self, text: str, **voice: Any) -> Iterator[Speech]:
+    def stream(self, text: str, *, words: Mapping[int, Prosody] | None = None, **voice: Any) -> Iterator[Speech]:
         """Yield the speech of a text sentence by sentence, each as soon as it is there.
+
+        Args:
+            text: What to say.
+            words: As for :meth:`synthesize`.
+            voice: As for :meth:`synthesize`.
 
         Raises:
             DataError: Nothing of the text can be spoken.
         """
-        for place, piece in enumerate(self._pieces(text, 0)):
-            (speech,) = self._speak([piece], voice)
+        for place, piece in enumerate(self._pieces(text, 0, words)):
+            (speech,) = self._speak([piece], voice, words)
             yield speech if place == 0 else self._after_pause(speech)
 
-    def _pieces(self, text: str, number: int) -> list[_Piece]:
+    def _pieces(self, text: str, number: int, words: Mapping[int, Prosody] | None = None) -> list[_Piece]:
         # All at once, also for a stream: what cannot be spoken is said before anything is heard.
         pieces = [piece for piece in map(self._piece, split_sentences(text)) if piece.tokens]
         if not pieces:
             shown = f"{text[:60]!r}{' ...' if len(text) > 60 else ''}"
             raise DataError(f"text {number + 1}, {shown}, has nothing that can be spoken", hint="give words")
+        if words:
+            pieces, count = _counted(pieces, self.tokenizer)
+            check_words(words, count)
         return pieces
 
     def _piece(self, text: str) -> _Piece:
@@ -118,7 +140,9 @@ class Synthesizer:
         words = any(letter.isalnum() for token in self.tokenizer.pieces(ids) for letter in token)
         return _Piece(text, ids if words else [], time.perf_counter() - started)
 
-    def _speak(self, pieces: Sequence[_Piece], voice: dict[str, Any]) -> list[Speech]:
+    def _speak(
+        self, pieces: Sequence[_Piece], voice: dict[str, Any], words: Mapping[int, Prosody] | None = None
+    ) -> list[Speech]:
         started = time.perf_counter()
         ids = [piece.tokens for piece in pieces]
         device = self.acoustic.device
@@ -127,6 +151,10 @@ class Synthesizer:
             row[: len(each)] = torch.tensor(each)
         length = torch.tensor([len(each) for each in ids], device=device)
         speaker = self._speaker(voice.get("speaker"))
+        if words:
+            usual = Prosody(**{name: value for name, value in voice.items() if name in Prosody.__annotations__})
+            wishes = prosody_of_tokens(words, [piece.words for piece in pieces], tokens.shape[1], usual)
+            voice = {**voice, **{name: wish.to(device) for name, wish in wishes.items()}}
         made = self.acoustic.generate(tokens, length, **{**voice, "speaker": speaker})
         audio = self.vocoder.vocode(made.spectrogram, made.length)
         seconds = (time.perf_counter() - started) / len(pieces)
@@ -155,7 +183,8 @@ class Synthesizer:
         if isinstance(given, str):
             if given not in self.speakers:
                 known = f"one of {', '.join(self.speakers)}" if self.speakers else f"a number below {count}"
-                raise DataError(f"there is no speaker {given!r}", hint=f"give {known}")
+                hint = f"give {known}" if count > 1 else "the model has one voice, which needs no name"
+                raise DataError(f"there is no speaker {given!r}", hint=hint)
             return self.speakers.index(given)
         return given
 
@@ -198,6 +227,16 @@ class Synthesizer:
             hop_length=parts[0].hop_length,
             seconds=sum(part.seconds for part in parts),
         )
+
+
+def _counted(pieces: Sequence[_Piece], tokenizer: Any) -> tuple[list[_Piece], int]:
+    """Return the sentences with the numbers of their words, and how many words there are."""
+    counted, count = [], 0
+    for piece in pieces:
+        numbers = words_of(tokenizer.pieces(piece.tokens))
+        counted.append(piece._replace(words=[number + count if number else 0 for number in numbers]))
+        count += max(numbers)
+    return counted, count
 
 
 def _array(x: Tensor) -> np.ndarray:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nemo_tts.text.base import Normalizer as Normalizer
     from nemo_tts.text.english.g2p import EnglishG2p as EnglishG2p
     from nemo_tts.text.english.normalizer import EnglishNormalizer as EnglishNormalizer
+    from nemo_tts.text.ipa import IpaG2p as IpaG2p
     from nemo_tts.text.mandarin.g2p import ChineseG2p as ChineseG2p
     from nemo_tts.text.mandarin.normalizer import MandarinNormalizer as MandarinNormalizer
 

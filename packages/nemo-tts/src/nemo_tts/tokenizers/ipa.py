@@ -76,7 +76,7 @@ class IPATokenizer(SpeechTokenizer):
         self.g2p: Any = g2p
         self.locale = locale
         known = set(symbols)
-        if getattr(g2p, "phoneme_probability", None) is not None:
+        if getattr(g2p, "phoneme_probability", None) is not None and not getattr(g2p, "lists_letters", False):
             known |= set("abcdefghijklmnopqrstuvwxyz")
         if apostrophe:
             known.add("'")

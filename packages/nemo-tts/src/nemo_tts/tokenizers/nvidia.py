@@ -22,6 +22,10 @@ _OTHERS = {
 }
 _COMMON = ("punct", "apostrophe", "add_blank_at", "pad_with_space", "non_default_punct_list")
 _SYMBOLS = ("space", "silence", "oov", "sep")
+_IPA = (
+    *("locale", "use_chars", "phoneme_probability", "use_stresses"),
+    *("grapheme_case", "grapheme_prefix", "ignore_ambiguous_words"),
+)
 _KEPT = {
     "EnglishPhonemesTokenizer": (*_COMMON, *_SYMBOLS, "stresses", "chars"),
     "IPATokenizer": (*_COMMON, *_SYMBOLS, "locale", "fixed_vocab"),
@@ -42,7 +46,7 @@ def nvidia_tokenizer_config(
         normalizer: Configuration of a normaliser to put before the tokenizer.
 
     Raises:
-        ConfigError: The tokenizer is not known, or takes its tokens from a dictionary in IPA.
+        ConfigError: The tokenizer is not known, or takes its tokens from a dictionary in IPA that is not there.
 
     Example:
         >>> target = "nemo.collections.common.tokenizers.text_to_speech.tts_tokenizers.EnglishCharsTokenizer"
@@ -59,11 +63,10 @@ def nvidia_tokenizer_config(
     else:
         known = ", ".join([*_CHARS, *_OTHERS])
         raise ConfigError(f"text_tokenizer: {node.get('_target_')} is not known", hint=f"known are {known}")
-    if name == "IPATokenizer" and node.get("fixed_vocab") is None:
-        # Its tokens would be those of a dictionary in IPA, which ours is not.
+    if name == "IPATokenizer" and node.get("fixed_vocab") is None and not _dictionary(node):
         raise ConfigError(
-            "text_tokenizer: an IPATokenizer without fixed_vocab takes its tokens from a dictionary in IPA",
-            hint="write the tokens of the model into text_tokenizer.fixed_vocab",
+            "text_tokenizer: an IPATokenizer without fixed_vocab needs a dictionary in IPA, which gives its tokens",
+            hint="name it in text_tokenizer.g2p.phoneme_dict, or write the tokens into text_tokenizer.fixed_vocab",
         )
     config |= {key: _plain(node[key]) for key in keep if node.get(key) is not None}
     if name in _OTHERS and node.get("g2p") is not None:
@@ -75,6 +78,9 @@ def nvidia_tokenizer_config(
 
 def _g2p(tokenizer: str, node: Mapping[str, Any], artifact: Callable[[str], Path]) -> dict[str, Any]:
     config: dict[str, Any] = {"_target_": "tts.ChineseG2p" if tokenizer.startswith("Chinese") else "tts.EnglishG2p"}
+    if tokenizer == "IPATokenizer" and node.get("phoneme_dict") is not None:
+        files = {key: str(artifact(str(node[key]))) for key in ("phoneme_dict", "heteronyms") if node.get(key)}
+        return {"_target_": "tts.IpaG2p", **files, **{key: node[key] for key in _IPA if node.get(key) is not None}}
     if tokenizer == "IPATokenizer":
         config["notation"] = "ipa"
     elif node.get("phoneme_dict") is not None:
@@ -84,6 +90,10 @@ def _g2p(tokenizer: str, node: Mapping[str, Any], artifact: Callable[[str], Path
     elif node.get("phoneme_probability") is not None:
         config["phoneme_probability"] = node["phoneme_probability"]
     return config
+
+
+def _dictionary(node: Mapping[str, Any]) -> bool:
+    return isinstance(node.get("g2p"), Mapping) and node["g2p"].get("phoneme_dict") is not None
 
 
 def _plain(value: Any) -> Any:

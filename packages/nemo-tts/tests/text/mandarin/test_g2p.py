@@ -41,6 +41,54 @@ def test_pinyin(text, pinyin):
     assert " ".join(PINYIN(text)) == pinyin
 
 
+# The second column is as people say it, after sandhi.
+EVERYDAY = """\
+他是中国银行的行长|ta1 shi4 zhong1 guo2 yin2 hang2 de5 hang2 zhang3
+重庆的银行|chong2 qing4 de5 yin2 hang2
+我去图书馆还书|wo3 qu4 tu2 shu1 guan3 huan2 shu1
+孩子长大了|hai2 zi5 zhang3 da4 le5
+音乐使人快乐|yin1 yue4 shi3 ren2 kuai4 le4
+我的行李|wo3 de5 xing2 li3
+我了解情况|wo3 liao2 jie3 qing2 kuang4
+他得到了奖励|ta1 de2 dao4 le5 jiang3 li4
+他跑得很快|ta1 pao3 de5 hen3 kuai4
+校长在长江边|xiao4 zhang3 zai4 chang2 jiang1 bian1
+我觉得睡觉很重要|wo3 jue2 de5 shui4 jiao4 hen3 zhong4 yao4
+太便宜了|tai4 pian2 yi5 le5
+因为成为|yin1 wei4 cheng2 wei2
+大家都在首都|da4 jia1 dou1 zai4 shou3 du1
+角色和角落|jue2 se4 he2 jiao3 luo4
+切菜|qie1 cai4
+理发和发展|li3 fa4 he2 fa1 zhan3
+睡着了|shui4 zhao2 le5
+教书的教师|jiao1 shu1 de5 jiao4 shi1
+调查和调整|diao4 cha2 he2 tiao2 zheng3
+传说和传记|chuan2 shuo1 he2 zhuan4 ji4
+空气和有空|kong1 qi4 he2 you3 kong4
+干净的干部|gan1 jing4 de5 gan4 bu4
+目的地|mu4 di4 di4
+中奖|zhong4 jiang3
+出差|chu1 chai1
+似的|shi4 de5
+人参|ren2 shen1
+会计|kuai4 ji4
+西藏|xi1 zang4
+省长|sheng2 zhang3
+反省|fan2 xing3
+一切都好|yi2 qie4 dou1 hao3
+行不行|xing2 bu5 xing2
+一会儿|yi2 huir4
+好像有点儿难|hao3 xiang4 you2 dianr3 nan2
+总统|zong2 tong3
+"""
+
+
+@pytest.mark.parametrize("line", EVERYDAY.splitlines())
+def test_everyday_sentences(line):
+    text, pinyin = line.split("|")
+    assert " ".join(PINYIN(text)) == pinyin
+
+
 def test_english_among_chinese():
     text = "我用Phone，ok吗"
     assert "".join(ChineseG2p()(text)) == "#W#O#3#Y#ONG#4phone，ok#M#A#5"

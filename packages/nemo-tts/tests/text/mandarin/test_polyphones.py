@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import lzma
+from dataclasses import replace
 
 import pytest
 
 from nemo_core.errors import DataError
 from nemo_tts.text.mandarin.polyphones import PolyphoneModel, context_features
+from nemo_tts.text.mandarin.words import Word
 
 
 def test_features_say_what_is_around():
-    features = context_features("在银行里", 2, "银行", 1, "n", "hang2")
-    assert {"", "r=hang2", "a=银", "b=里", "c=在", "d=^", "w=银行", "t=n", "p=last"} <= set(features)
-    assert "p=single" in context_features("行", 0, "行", 0, "v", "xing2")
+    bank = Word("银行", 1, "n", ("yin2", "hang2"), known=True)
+    features = context_features("在银行里", bank, 1)
+    assert {"", "r=hang2", "k=hang2", "a=银", "b=里", "c=在", "d=^", "w=银行", "t=n", "p=last"} <= set(features)
+    assert "m=hang2" in context_features("在银行里", replace(bank, known=False), 1)
+    alone = context_features("还书", Word("还", 0, "d", ("hai2",), joined="huan2"), 0)
+    assert {"p=single", "s=hai2", "j=huan2"} <= set(alone)
 
 
 def test_the_weights_decide_and_a_file_keeps_them():
@@ -24,6 +29,14 @@ def test_the_weights_decide_and_a_file_keeps_them():
     assert "x" not in PolyphoneModel.from_bytes(model.to_bytes()).weights["行"]
 
 
+def test_a_phrase_of_the_dictionary_may_say_what_was_never_met():
+    model = PolyphoneModel({"觉": ["jue2"]}, {"觉": {}})
+    asleep = Word("睡觉", 0, "v", ("shui4", "jiao4"), known=True)
+    assert model.read("睡觉", asleep, 1) == "jiao4"
+    assert model.read("睡觉", replace(asleep, known=False), 1) == "jue2"
+    assert model.read("睡觉", asleep, 0) == "shui4"
+
+
 @pytest.mark.parametrize("content", [b"", b"nemo polyphones 1\n", b"nemo polyphones 1\n" + lzma.compress(b"[1]")])
 def test_damaged_files_are_refused(content):
     with pytest.raises(DataError, match="no model of polyphones"):
@@ -33,17 +46,17 @@ def test_damaged_files_are_refused(content):
 def test_learning(dictionaries, tmp_path):
     pytest.importorskip("pypinyin", reason="nemo-tts[zh] is not installed")
     pytest.importorskip("jieba", reason="nemo-tts[zh] is not installed")
-    from nemo_tts.text.mandarin.polyphones_training import features_of, read_marked, train
+    from nemo_tts.text.mandarin.polyphones_training import marked_word, read_marked, train
 
     data = dictionaries / "g2pM-polyphones"
     learned = list(read_marked(data / "dev.sent", data / "dev.lb"))[:300]
     model = train(learned, rounds=5)
-    right = sum(model.choose(each.character, features_of(each)) == each.reading for each in learned)
+    right = sum(model.read(each.text, *marked_word(each)) == each.reading for each in learned)
     assert right / len(learned) > 0.95
     assert train(learned, rounds=5).to_bytes() == model.to_bytes()
     held_out = [each for each in read_marked(data / "test.sent", data / "test.lb") if each.character in model][:200]
     shipped = PolyphoneModel.shipped()
-    right = sum(shipped.choose(each.character, features_of(each)) == each.reading for each in held_out)
+    right = sum(shipped.read(each.text, *marked_word(each)) == each.reading for each in held_out)
     assert right / len(held_out) > 0.85
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError
 from nemo_tts.text.base import word_set
-from nemo_tts.text.mandarin.polyphones import PolyphoneModel, context_features
+from nemo_tts.text.mandarin.polyphones import PolyphoneModel
 from nemo_tts.text.mandarin.sandhi import apply_sandhi
 from nemo_tts.text.mandarin.syllables import FINALS, INITIALS, TONES, split_syllable, syllable_to_ipa
 from nemo_tts.text.mandarin.words import Word, is_chinese, split_words
@@ -167,12 +168,9 @@ class ChineseG2p(Configured):
 
 def _in_context(text: str, word: Word) -> Word:
     model = PolyphoneModel.shipped()
-    readings = list(word.readings)
-    for offset, character in enumerate(word.text):
-        if character in model and offset < len(readings):
-            features = context_features(text, word.start + offset, word.text, offset, word.tag, readings[offset])
-            readings[offset] = model.choose(character, features)
-    return Word(word.text, word.start, word.tag, tuple(readings))
+    if len(word.readings) != len(word.text):  # letters of other scripts
+        return word
+    return replace(word, readings=tuple(model.read(text, word, offset) for offset in range(len(word.text))))
 
 
 def _is_coloured(word: Word) -> bool:

@@ -2,7 +2,7 @@
 
 A log-linear model for each character: every feature of the context (its neighbours, alone and in pairs, the word it
 is in and the kind of word, and what pypinyin makes of that word) speaks with a learned weight for and against each
-reading.
+reading. What a dictionary says of a whole phrase speaks loudly from the start.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 
 from nemo_core.errors import DataError
+from nemo_tts.text.mandarin.words import Word
 
 __all__ = ["PolyphoneModel", "context_features"]
 
@@ -22,31 +23,34 @@ _STEP = 20.0
 _OUTSIDE = "^"
 
 
-def context_features(text: str, place: int, word: str, offset: int, tag: str, usual: str) -> list[str]:
-    """Return what is known about the character at ``place``.
+def context_features(text: str, word: Word, offset: int) -> list[str]:
+    """Return what is known about a character.
 
     Args:
         text: The sentence.
-        place: Where in it the character stands.
         word: The word that it is in.
         offset: Where in the word it stands.
-        tag: Part of speech of the word.
-        usual: The reading without context, or with that of a dictionary of phrases.
 
     Example:
-        >>> context_features("银行", 1, "银行", 1, "n", "hang2")[:4]
-        ['', 'r=hang2', 'a=银', 'b=^']
+        >>> context_features("银行", Word("银行", 0, "n", ("yin2", "hang2"), known=True), 1)[:5]
+        ['', 'r=hang2', 'k=hang2', 'a=银', 'b=^']
     """
+    place, usual = word.start + offset, word.readings[offset]
 
     def near(distance: int) -> str:
         at = place + distance
         return text[at] if 0 <= at < len(text) else _OUTSIDE
 
     before, after = near(-1), near(1)
-    position = "single" if len(word) == 1 else "first" if offset == 0 else "last" if offset == len(word) - 1 else "mid"
+    last = len(word.text) - 1
+    position = "single" if last == 0 else "first" if offset == 0 else "last" if offset == last else "mid"
+    # How much the usual reading is worth depends on where it comes from.
+    origin = "k" if word.known else "m" if last else "s"
     return [
         "",
         f"r={usual}",
+        f"{origin}={usual}",
+        *([f"j={word.joined}"] if word.joined else []),
         f"a={before}",
         f"b={after}",
         f"c={near(-2)}",
@@ -54,10 +58,10 @@ def context_features(text: str, place: int, word: str, offset: int, tag: str, us
         f"ab={before}{after}",
         f"ca={near(-2)}{before}",
         f"bd={after}{near(2)}",
-        f"w={word}",
-        f"t={tag}",
+        f"w={word.text}",
+        f"t={word.tag}",
         f"p={position}",
-        f"tp={tag}{position}",
+        f"tp={word.tag}{position}",
     ]
 
 
@@ -87,6 +91,26 @@ class PolyphoneModel:
 
     def __contains__(self, character: object) -> bool:
         return character in self.readings
+
+    def read(self, text: str, word: Word, offset: int) -> str:
+        """Return the reading of a character where it stands: the usual one if it is none of the model's.
+
+        A phrase that the dictionary has, with a reading that was never met in learning, is read as the dictionary says:
+        of such readings the model knows nothing.
+
+        Args:
+            text: The sentence.
+            word: The word that the character is in.
+            offset: Where in the word it stands.
+
+        Example:
+            >>> PolyphoneModel.shipped().read("银行", Word("银行", 0, "n", ("yin2", "hang2"), known=True), 1)
+            'hang2'
+        """
+        character, usual = word.text[offset], word.readings[offset]
+        if character not in self or (word.known and usual not in self.readings[character]):
+            return usual
+        return self.choose(character, context_features(text, word, offset))
 
     def choose(self, character: str, features: Sequence[str]) -> str:
         """Return the most probable reading of a character in a context.

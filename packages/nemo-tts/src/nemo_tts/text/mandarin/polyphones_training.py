@@ -13,7 +13,7 @@ from nemo_core.errors import DataError
 from nemo_tts.text.mandarin.polyphones import PolyphoneModel, context_features
 from nemo_tts.text.mandarin.words import Word, split_words
 
-__all__ = ["MarkedSentence", "dictionary_reading", "features_of", "read_marked", "train"]
+__all__ = ["MarkedSentence", "marked_word", "read_marked", "train"]
 
 _MARK = "▁"
 
@@ -62,18 +62,11 @@ def read_marked(sentences: str | Path, readings: str | Path) -> Iterator[MarkedS
         yield MarkedSentence(before + character + after, len(before), reading.strip().replace("u:", "v"))
 
 
-def dictionary_reading(word: Word, offset: int) -> str:
-    """Return what pypinyin makes of the character at ``offset`` of ``word``."""
-    return word.readings[offset]
-
-
-def features_of(sentence: MarkedSentence) -> list[str]:
-    """Return the features of the marked character."""
+def marked_word(sentence: MarkedSentence) -> tuple[Word, int]:
+    """Return the word that the marked character is in, and where in it that stands."""
     for word in split_words(sentence.text):
-        offset = sentence.place - word.start
-        if 0 <= offset < len(word.text):
-            usual = dictionary_reading(word, offset)
-            return context_features(sentence.text, sentence.place, word.text, offset, word.tag, usual)
+        if 0 <= sentence.place - word.start < len(word.text):
+            return word, sentence.place - word.start
     raise DataError(f"no character at {sentence.place} of {sentence.text!r}")
 
 
@@ -86,14 +79,15 @@ def train(
         sentences: What to learn from.
         rounds: How often each is seen.
         rate: Length of a step.
-        decay: How strongly weights are drawn to zero.
+        decay: How strongly weights are drawn to where they began.
         seed: Another gives another order.
     """
     readings: dict[str, set[str]] = defaultdict(set)
     examples: dict[str, list[tuple[list[str], str]]] = defaultdict(list)
     for sentence in sentences:
         readings[sentence.character].add(sentence.reading)
-        examples[sentence.character].append((features_of(sentence), sentence.reading))
+        features = context_features(sentence.text, *marked_word(sentence))
+        examples[sentence.character].append((features, sentence.reading))
     ordered = {character: sorted(each) for character, each in readings.items()}
     weights = {
         character: _fit(ordered[character], examples[character], rounds, rate, decay, random.Random(seed))
@@ -102,8 +96,10 @@ def train(
     return PolyphoneModel(ordered, weights)
 
 
-# Before anything is learned, the dictionary is right.
-_TRUST = 1.0
+# Before anything is learned, the dictionary is right: of a character, and more so of a word that is made of known
+# characters, of a phrase that it has, of a phrase that its words make. Chosen by cross-validation on g2pM's development
+# sentences.
+_TRUST = {"r": 1.0, "m": 1.0, "k": 4.0, "j": 4.0}
 
 
 def _fit(
@@ -114,12 +110,10 @@ def _fit(
     decay: float,
     generator: random.Random,
 ) -> dict[str, list[float]]:
-    weights = {
-        feature: [_TRUST * (feature == f"r={reading}") for reading in readings]
-        for features, _ in examples
-        for feature in features
-    }
-    weights |= {f"r={reading}": [_TRUST * (other == reading) for other in readings] for reading in readings}
+    weights = {feature: [0.0] * len(readings) for features, _ in examples for feature in features}
+    for kind, trust in _TRUST.items():
+        weights |= {f"{kind}={reading}": [trust * (other == reading) for other in readings] for reading in readings}
+    start = {feature: list(row) for feature, row in weights.items()}
     squares = {feature: [1e-8] * len(readings) for feature in weights}
     order = list(range(len(examples)))
     for _ in range(rounds):
@@ -133,7 +127,7 @@ def _fit(
             for index, exponential in enumerate(exponentials):
                 error = exponential / total - (readings[index] == reading)
                 for feature in features:
-                    gradient = error + decay * weights[feature][index]
+                    gradient = error + decay * (weights[feature][index] - start[feature][index])
                     squares[feature][index] += gradient * gradient
                     weights[feature][index] -= rate * gradient / math.sqrt(squares[feature][index])
     return weights

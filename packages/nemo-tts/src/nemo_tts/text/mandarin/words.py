@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from nemo_core.errors import ConfigError
 
 __all__ = ["Word", "is_chinese", "split_words"]
+
+_LONGEST = 4
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,17 @@ class Word:
         start: Where in the text it begins.
         tag: Part of speech, in the letters that jieba uses: ``n`` noun, ``v`` verb, ``d`` adverb, ``m`` number ...
         readings: Pinyin of each Chinese character, the tone a digit from 1 to 5; other characters as they are.
+        known: Whether a dictionary has the word with its readings; otherwise they are those of its characters.
+        joined: The reading that a single character has in the dictionary's phrase that it makes with the words beside
+            it, as 还 in 还书; empty if there is none.
     """
 
     text: str
     start: int
     tag: str
     readings: tuple[str, ...]
+    known: bool = False
+    joined: str = ""
 
 
 def is_chinese(character: str) -> bool:
@@ -48,19 +56,56 @@ def split_words(text: str) -> list[Word]:
     >>> [word.text for word in split_words("我去银行。")]
     ['我', '去', '银行', '。']
     """
-    tagger, pypinyin = _libraries()
-    words, start = [], 0
-    for pair in tagger.cut(text):
-        readings = pypinyin.lazy_pinyin(
-            pair.word,
+    tagger, phrases = _libraries()[0], _phrases()
+    cut = [(pair.word, pair.flag) for pair in tagger.cut(text)]
+    ends = [0]
+    for word, _ in cut:
+        ends.append(ends[-1] + len(word))
+    words = []
+    for number, (word, tag) in enumerate(cut):
+        known = len(word) > 1 and word in phrases
+        joined = _joined(text, number, ends) if len(word) == 1 and is_chinese(word) else ""
+        words.append(Word(word, ends[number], tag, _readings(word), known, joined))
+    return words
+
+
+def _readings(text: str) -> tuple[str, ...]:
+    pypinyin = _libraries()[1]
+    return tuple(
+        pypinyin.lazy_pinyin(
+            text,
             style=pypinyin.Style.TONE3,
             neutral_tone_with_five=True,
             v_to_u=False,
             errors=lambda unknown: list(unknown),
         )
-        words.append(Word(pair.word, start, pair.flag, tuple(readings)))
-        start += len(pair.word)
-    return words
+    )
+
+
+def _joined(text: str, number: int, ends: list[int]) -> str:
+    """Return the reading of a word of one character in the longest phrase of whole words that it is in."""
+    place, phrases = ends[number], _phrases()
+    firsts = [first for first in ends[max(0, number - _LONGEST + 1) : number + 1] if place - first < _LONGEST]
+    lasts = [last for last in ends[number + 1 : number + _LONGEST + 1] if last - place <= _LONGEST]
+    spans = [
+        (first, last)
+        for first in firsts
+        for last in lasts
+        if 1 < last - first <= _LONGEST and text[first:last] in phrases
+    ]
+    if not spans:
+        return ""
+    first, last = max(spans, key=lambda span: (span[1] - span[0], -span[0]))
+    readings = _readings(text[first:last])
+    return readings[place - first] if len(readings) == last - first else ""
+
+
+@cache
+def _phrases() -> Container[str]:
+    from pypinyin.constants import PHRASES_DICT
+
+    phrases: Container[str] = PHRASES_DICT
+    return phrases
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Sounds of many languages, by the program espeak-ng."""
