@@ -38,6 +38,10 @@ def test_recordings_are_compared_with(voice: Path, tmp_path: Path, capsys: pytes
     assert said["rows"][0]["recording"] == "audio/0001-recording.wav"
     page = (tmp_path / "report" / "index.html").read_text()
     assert page.count("<audio") == 2
+    assert said["rows"][0]["alignment"] == "pictures/0001-alignment.png"
+    assert 0 < said["alignment"] <= 1
+    assert (tmp_path / "report" / "pictures" / "0001-alignment.png").read_bytes()[:4] == b"\x89PNG"
+    assert "pictures/0001-alignment.png" in page
     assert "mel-cepstral distortion" in page
     assert (tmp_path / "report" / "pictures" / "0001.png").read_bytes()[:4] == b"\x89PNG"
     assert run(command) == 2

@@ -224,3 +224,19 @@ def test_a_vocoder_for_other_spectrograms_is_refused_by_its_type(name, value):
     other = GriffinLim(MelSpectrogram(**{**MEL, name: value}))
     with pytest.raises(NeuralTypeError, match="does not fit"):
         check_pair(MODEL, other)
+
+
+def test_a_recording_is_aligned_with_its_tokens():
+    model = make_fastpitch()
+    audio = torch.sin(torch.arange(64 * 20) / 4)
+    found = model.align(audio, torch.tensor([3, 1, 4, 1, 5]))
+    assert found.attention.shape == (20, 5)
+    torch.testing.assert_close(found.attention.sum(1), torch.ones(20))
+    assert found.path[0] == 0
+    assert found.path[-1] == 4
+    assert set(found.path.diff().tolist()) <= {0, 1}
+    assert 0 < found.on_path <= 1
+    with pytest.raises(DataError, match="20 frames for 25 tokens"):
+        model.align(audio, torch.arange(25) % 19)
+    with pytest.raises(ConfigError, match="has no aligner"):
+        make_fastpitch(aligner=None).align(audio, torch.tensor([1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nemo_core.errors import ConfigError
 from nemo_tts.data.features import SpeechFeatures
 from nemo_tts.data.synthesis_data import TextToSpeechData
 from nemo_tts.models.continuing import continued_voice, restored_voice
@@ -73,6 +74,8 @@ class VoiceData(TextToSpeechData):
         seed: int | None = None,
     ) -> None:
         voice = continued_voice(archive, speaker, None, pitch_mean, pitch_std)
+        if voice.tokenizer is None:
+            raise ConfigError(f"{archive} has no tokenizer, which its texts need", hint="train it with one")
         super().__init__(
             train,
             validation,

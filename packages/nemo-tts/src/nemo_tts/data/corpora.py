@@ -38,7 +38,7 @@ class CorpusManifest:
 
 
 class _Layout(NamedTuple):
-    index: str
+    listing: str
     read: Callable[[str], dict[str, Any]]
     summary: str
 
@@ -57,11 +57,11 @@ def corpus_manifest(layout: str, folder: str | Path, output: str | Path, *, skip
     """
     root, target = Path(folder), Path(output)
     form = LAYOUTS[layout]
-    index = root / form.index
+    index = root / form.listing
     if not index.is_file():
-        inner = sorted(str(each.parent) for each in root.glob(f"*/{form.index}"))
-        hint = f"give {' or '.join(inner)}" if inner else f"give the folder that holds {form.index}"
-        raise DataError(f"{root} has no {form.index}, which the layout {layout} needs", hint=hint)
+        inner = sorted(str(each.parent) for each in root.glob(f"*/{form.listing}"))
+        hint = f"give {' or '.join(inner)}" if inner else f"give the folder that holds {form.listing}"
+        raise DataError(f"{root} has no {form.listing}, which the layout {layout} needs", hint=hint)
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     for number, line in _lines(index):

@@ -238,7 +238,7 @@ class _Tokenized:
         return lengths
 
 
-def _number(speaker: str | None, speakers: Sequence[str] | None, where: str) -> int | None:
+def _number(speaker: str | int | None, speakers: Sequence[str] | None, where: str) -> int | None:
     if speakers is None:
         return int(speaker) if speaker is not None and str(speaker).isdigit() else None
     if speaker not in speakers:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nemo_core.audio.files import read_audio
 from nemo_core.audio.manifest import Manifest, ManifestEntry
 from nemo_core.errors import DataError
@@ -29,8 +31,10 @@ class Row:
         audio: The synthesis, a file in the folder of the evaluation.
         picture: Its spectrogram, likewise.
         recording: The recording, where the manifest has one.
+        alignment: Picture of which frames of it belong to which token, where the model can tell.
         seconds: Length of the synthesis.
-        measures: ``mcd`` (dB), ``f0_rmse`` (cents), ``voicing_error``, ``similarity``; those that could be taken.
+        measures: ``mcd`` (dB), ``f0_rmse`` (cents), ``voicing_error``, ``similarity``, ``alignment`` (share of the
+            attention that is on the best alignment); those that could be taken.
         heard: What the recogniser understood.
         errors: Words it got wrong.
         words: Words there are.
@@ -40,6 +44,7 @@ class Row:
     audio: str
     picture: str
     recording: str | None = None
+    alignment: str | None = None
     seconds: float = 0.0
     measures: dict[str, float] = field(default_factory=dict)
     heard: str | None = None
@@ -62,7 +67,7 @@ class Evaluation:
     def summary(self) -> dict[str, float]:
         """Return means of the measures, word error rate, and seconds of audio made in a second."""
         found: dict[str, float] = {"utterances": float(len(self.rows))}
-        for name in ("mcd", "f0_rmse", "voicing_error", "similarity"):
+        for name in ("mcd", "f0_rmse", "voicing_error", "similarity", "alignment"):
             values = [row.measures[name] for row in self.rows if not math.isnan(row.measures.get(name, math.nan))]
             if values:
                 found[name] = sum(values) / len(values)
@@ -125,7 +130,8 @@ def evaluate(
         draw_speech(speech, folder / "pictures" / f"{name}.png")
         row = Row(str(entry.text), f"audio/{name}.wav", f"pictures/{name}.png", seconds=speech.duration)
         if entry.audio.name:
-            _compare(row, speech, entry, folder, name, judge)
+            recording = _compare(row, speech, entry, folder, name, judge)
+            _align(row, synthesizer, recording, speaker, folder, name)
         rows.append(row)
         progress(1)
     if ears is not None:
@@ -154,7 +160,8 @@ def read_entries(path: str | Path) -> list[ManifestEntry]:
     return [ManifestEntry(Path(), text=text, where=f"{path}, line {number}") for number, text in texts]
 
 
-def _compare(row: Row, speech: Speech, entry: Any, folder: Path, name: str, judge: SpeakerJudge | None) -> None:
+def _compare(row: Row, speech: Speech, entry: Any, folder: Path, name: str, judge: SpeakerJudge | None) -> np.ndarray:
+    """Measure how far what was said is from the recording, and return that."""
     from nemo_tts.synthesis import write_wav
 
     rate = speech.sample_rate
@@ -167,3 +174,17 @@ def _compare(row: Row, speech: Speech, entry: Any, folder: Path, name: str, judg
     row.measures.update(compare_speech(recording, speech.audio, rate)._asdict())
     if judge is not None:
         row.measures["similarity"] = judge.similarity(folder / row.audio, path)
+    return recording
+
+
+def _align(row: Row, synthesizer: Synthesizer, recording: np.ndarray, speaker: Any, folder: Path, name: str) -> None:
+    from nemo_tts.synthesis.pictures import draw_alignment
+
+    found = synthesizer.align(row.text, recording, speaker)
+    if found is None:
+        return
+    aligned, symbols = found
+    picture = folder / "pictures" / f"{name}-alignment.png"
+    draw_alignment(aligned.attention.cpu().numpy(), symbols, picture, best=aligned.path.cpu().numpy(), title=row.text)
+    row.alignment = f"pictures/{picture.name}"
+    row.measures["alignment"] = aligned.on_path

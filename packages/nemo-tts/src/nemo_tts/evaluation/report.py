@@ -19,6 +19,7 @@ LABELS = {
     "f0_rmse": ("pitch difference", "{:.0f} cents"),
     "voicing_error": ("voicing errors", "{:.1%}"),
     "similarity": ("speaker similarity", "{:.3f}"),
+    "alignment": ("attention on the best alignment", "{:.1%}"),
     "real_time_factor": ("speed", "{:.1f} x real time"),
 }
 
@@ -74,8 +75,12 @@ def _article(row: Row) -> str:
     if row.heard is not None:
         kind = ' class="wrong"' if row.errors else ""
         heard = f"<div{kind}>understood: {html.escape(row.heard)} ({row.errors} of {row.words} words wrong)</div>"
+    aligned = ""
+    if row.alignment is not None:
+        picture = f'<img src="{html.escape(row.alignment)}" alt="alignment" loading="lazy">'
+        aligned = f"<details><summary>frames of the recording and tokens</summary>{picture}</details>"
     return (
         f'<article><div class="said">{html.escape(row.text)}</div><div class="players">{sounds}</div>{heard}'
         f'<div class="figures">{html.escape(" · ".join(figures))}</div>'
-        f'<img src="{html.escape(row.picture)}" alt="mel spectrogram" loading="lazy"></article>'
+        f'<img src="{html.escape(row.picture)}" alt="mel spectrogram" loading="lazy">{aligned}</article>'
     )

@@ -28,7 +28,7 @@ from nemo_tts.modules.regulation import average_features, log_to_duration, regul
 if TYPE_CHECKING:
     from nemo_core.models import NvidiaModel
 
-__all__ = ["FastPitch", "Generated"]
+__all__ = ["Aligned", "FastPitch", "Generated"]
 
 
 class Generated(NamedTuple):
@@ -48,6 +48,20 @@ class Generated(NamedTuple):
     """Frames that each token has in the spectrogram (B, T), int64."""
     energy: Tensor | None = None
     """Energy of each token (B, T), where the model has one."""
+
+
+class Aligned(NamedTuple):
+    """Which frames of a recording belong to which token."""
+
+    attention: Tensor
+    """How much each frame attends to each token (M, T); a frame's add up to 1."""
+    path: Tensor
+    """The token of each frame in the best alignment in which time goes forward (M,)."""
+
+    @property
+    def on_path(self) -> float:
+        """Share of the attention that is on the best alignment; 1 for one that is sharp and monotonic."""
+        return float(self.attention.gather(1, self.path[:, None]).mean())
 
 
 class _Outputs(NamedTuple):
@@ -361,6 +375,35 @@ class FastPitch(Model):
         """
         spectrogram, frames = self.preprocessor(audio=batch.audio, length=batch.audio_length)
         return self._teach(batch, spectrogram, frames).predicted
+
+    @torch.no_grad()
+    def align(self, audio: Tensor, tokens: Tensor, speaker: int | None = None) -> Aligned:
+        """Find which frames of a recording belong to which token.
+
+        Args:
+            audio: Samples (S,) at :attr:`sample_rate`.
+            tokens: What is said (T,).
+            speaker: Number of the voice.
+
+        Raises:
+            ConfigError: The model has no aligner, or several voices and none is chosen.
+            DataError: There are fewer frames than tokens.
+        """
+        if self.aligner is None:
+            raise ConfigError("the model has no aligner", hint="durations were given to it in training")
+        training = self.training
+        self.eval()
+        try:
+            rows, length = tokens[None], torch.tensor([len(tokens)], device=tokens.device)
+            spectrogram, frames = self.preprocessor(audio[None], torch.tensor([len(audio)], device=audio.device))
+            condition = self._condition(self._speakers(speaker, 1))
+            pitch = spectrogram.new_zeros(1, spectrogram.shape[2])
+            batch = AcousticBatch(audio[None], frames, rows, length, pitch)
+            scores = self._scores(batch, spectrogram, frames, condition)
+            path = monotonic_alignment(scores, length, frames)
+        finally:
+            self.train(training)
+        return Aligned(scores[0].softmax(1), path[0, : int(frames)])
 
     def _teach(self, batch: AcousticBatch, spectrogram: Tensor, frames: Tensor) -> _Outputs:
         """Return what the model predicts where it is told durations, pitch and energy."""

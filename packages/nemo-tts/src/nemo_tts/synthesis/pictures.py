@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,12 @@ def draw_speech(speech: Speech, path: str | Path) -> Path:
     )
     ends = np.cumsum(speech.durations) * seconds
     starts = np.concatenate([[0.0], ends[:-1]])
-    for start, end, symbol in zip(starts, ends, speech.symbols, strict=True):
-        if end > start and symbol.strip():
-            axes.axvline(start, color="white", linewidth=0.4, alpha=0.5)
-            axes.text((start + end) / 2, -0.02, symbol, transform=axes.get_xaxis_transform(), ha="center", va="top")
+    shown = [each for each in zip(starts, ends, speech.symbols, strict=True) if each[1] > each[0] and each[2].strip()]
+    for number, (start, end, symbol) in enumerate(shown):
+        axes.axvline(start, color="white", linewidth=0.4, alpha=0.5)
+        # In two rows, so that short tokens do not run into each other.
+        place = (start + end) / 2, -0.02 - 0.05 * (number % 2)
+        axes.text(*place, symbol, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
     axes.set_xticks([])
     axes.set_ylabel("mel bin")
     title = speech.text if len(speech.text) <= 100 else f"{speech.text[:97]}..."
@@ -57,17 +60,22 @@ def draw_speech(speech: Speech, path: str | Path) -> Path:
     return _save(figure, path)
 
 
-def draw_alignment(attention: np.ndarray, symbols: list[str], path: str | Path, *, title: str = "") -> Path:
+def draw_alignment(
+    attention: np.ndarray, symbols: Sequence[str], path: str | Path, *, best: np.ndarray | None = None, title: str = ""
+) -> Path:
     """Draw which token each frame attends to.
 
     Args:
         attention: (M, T), frames by tokens.
         symbols: What the tokens are.
         path: The picture.
+        best: The best alignment, the token of each frame (M,), as a line over it.
         title: Written above.
     """
-    figure, axes = _figure(min(20.0, max(6.0, attention.shape[0] / 40)), min(12.0, max(3.0, attention.shape[1] / 5)))
+    figure, axes = _figure(min(20.0, max(6.0, attention.shape[0] / 40)), min(12.0, max(3.0, attention.shape[1] / 8)))
     axes.imshow(attention.T, origin="lower", aspect="auto", cmap="magma", interpolation="nearest")
+    if best is not None:
+        axes.step(np.arange(len(best)), best, where="mid", color="#38bdf8", linewidth=0.9)
     axes.set_yticks(range(len(symbols)), [symbol if symbol.strip() else "·" for symbol in symbols], fontsize=7)
     axes.set_xlabel("frame")
     axes.set_title(title, fontsize=10, loc="left", parse_math=False)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nemo_core.errors import ConfigError, DataError
+from nemo_tts.models.fastpitch import Aligned
 from nemo_tts.models.griffin_lim import GriffinLim
 from nemo_tts.models.pairing import check_pair
 from nemo_tts.synthesis.prosody import Prosody, check_words, prosody_of_tokens, words_of
@@ -121,6 +122,25 @@ class Synthesizer:
         for place, piece in enumerate(self._pieces(text, 0, words)):
             (speech,) = self._speak([piece], voice, words)
             yield speech if place == 0 else self._after_pause(speech)
+
+    def align(self, text: str, audio: np.ndarray, speaker: str | int | None = None) -> tuple[Aligned, list[str]] | None:
+        """Return which frames of a recording belong to which token, and what the tokens are.
+
+        Args:
+            text: What is said in it.
+            audio: Samples (S,) at :attr:`sample_rate`.
+            speaker: Name or number of the voice.
+
+        Returns:
+            None for a model without an aligner.
+        """
+        if getattr(self.acoustic, "aligner", None) is None:
+            return None
+        ids = self.tokenizer.encode(text)
+        device = self.acoustic.device
+        samples = torch.as_tensor(audio, dtype=torch.float32, device=device)
+        found = self.acoustic.align(samples, torch.tensor(ids, device=device), self._speaker(speaker))
+        return found, self.tokenizer.pieces(ids)
 
     def _pieces(self, text: str, number: int, words: Mapping[int, Prosody] | None = None) -> list[_Piece]:
         # All at once, also for a stream: what cannot be spoken is said before anything is heard.
