@@ -43,6 +43,7 @@ def test_pinyin(text, pinyin):
 
 # The second column is as people say it, after sandhi.
 EVERYDAY = """\
+银行行长是谁|yin2 hang2 hang2 zhang3 shi4 shui2
 他是中国银行的行长|ta1 shi4 zhong1 guo2 yin2 hang2 de5 hang2 zhang3
 重庆的银行|chong2 qing4 de5 yin2 hang2
 我去图书馆还书|wo3 qu4 tu2 shu1 guan3 huan2 shu1

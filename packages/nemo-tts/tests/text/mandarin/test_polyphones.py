@@ -11,10 +11,10 @@ from nemo_tts.text.mandarin.words import Word
 
 
 def test_features_say_what_is_around():
-    bank = Word("银行", 1, "n", ("yin2", "hang2"), known=True)
+    bank = Word("银行", 1, "n", ("yin2", "hang2"), known=(True, True))
     features = context_features("在银行里", bank, 1)
     assert {"", "r=hang2", "k=hang2", "a=银", "b=里", "c=在", "d=^", "w=银行", "t=n", "p=last"} <= set(features)
-    assert "m=hang2" in context_features("在银行里", replace(bank, known=False), 1)
+    assert "m=hang2" in context_features("在银行里", replace(bank, known=()), 1)
     alone = context_features("还书", Word("还", 0, "d", ("hai2",), joined="huan2"), 0)
     assert {"p=single", "s=hai2", "j=huan2"} <= set(alone)
 
@@ -31,9 +31,9 @@ def test_the_weights_decide_and_a_file_keeps_them():
 
 def test_a_phrase_of_the_dictionary_may_say_what_was_never_met():
     model = PolyphoneModel({"觉": ["jue2"]}, {"觉": {}})
-    asleep = Word("睡觉", 0, "v", ("shui4", "jiao4"), known=True)
+    asleep = Word("睡觉", 0, "v", ("shui4", "jiao4"), known=(True, True))
     assert model.read("睡觉", asleep, 1) == "jiao4"
-    assert model.read("睡觉", replace(asleep, known=False), 1) == "jue2"
+    assert model.read("睡觉", replace(asleep, known=()), 1) == "jue2"
     assert model.read("睡觉", asleep, 0) == "shui4"
 
 

@@ -32,7 +32,7 @@ def context_features(text: str, word: Word, offset: int) -> list[str]:
         offset: Where in the word it stands.
 
     Example:
-        >>> context_features("银行", Word("银行", 0, "n", ("yin2", "hang2"), known=True), 1)[:5]
+        >>> context_features("银行", Word("银行", 0, "n", ("yin2", "hang2"), (True, True)), 1)[:5]
         ['', 'r=hang2', 'k=hang2', 'a=银', 'b=^']
     """
     place, usual = word.start + offset, word.readings[offset]
@@ -45,7 +45,7 @@ def context_features(text: str, word: Word, offset: int) -> list[str]:
     last = len(word.text) - 1
     position = "single" if last == 0 else "first" if offset == 0 else "last" if offset == last else "mid"
     # How much the usual reading is worth depends on where it comes from.
-    origin = "k" if word.known else "m" if last else "s"
+    origin = "k" if word.known and word.known[offset] else "m" if last else "s"
     return [
         "",
         f"r={usual}",
@@ -104,11 +104,11 @@ class PolyphoneModel:
             offset: Where in the word it stands.
 
         Example:
-            >>> PolyphoneModel.shipped().read("银行", Word("银行", 0, "n", ("yin2", "hang2"), known=True), 1)
+            >>> PolyphoneModel.shipped().read("银行", Word("银行", 0, "n", ("yin2", "hang2"), (True, True)), 1)
             'hang2'
         """
         character, usual = word.text[offset], word.readings[offset]
-        if character not in self or (word.known and usual not in self.readings[character]):
+        if character not in self or (word.known and word.known[offset] and usual not in self.readings[character]):
             return usual
         return self.choose(character, context_features(text, word, offset))
 

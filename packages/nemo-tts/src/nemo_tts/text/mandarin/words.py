@@ -24,7 +24,8 @@ class Word:
         start: Where in the text it begins.
         tag: Part of speech, in the letters that jieba uses: ``n`` noun, ``v`` verb, ``d`` adverb, ``m`` number ...
         readings: Pinyin of each Chinese character, the tone a digit from 1 to 5; other characters as they are.
-        known: Whether a dictionary has the word with its readings; otherwise they are those of its characters.
+        known: For each character whether it is in a phrase that a dictionary has with its readings: the word, or a part
+            of it, as 行长 of 银行行长.
         joined: The reading that a single character has in the dictionary's phrase that it makes with the words beside
             it, as 还 in 还书; empty if there is none.
     """
@@ -33,7 +34,7 @@ class Word:
     start: int
     tag: str
     readings: tuple[str, ...]
-    known: bool = False
+    known: tuple[bool, ...] = ()
     joined: str = ""
 
 
@@ -56,16 +57,15 @@ def split_words(text: str) -> list[Word]:
     >>> [word.text for word in split_words("我去银行。")]
     ['我', '去', '银行', '。']
     """
-    tagger, phrases = _libraries()[0], _phrases()
+    tagger = _libraries()[0]
     cut = [(pair.word, pair.flag) for pair in tagger.cut(text)]
     ends = [0]
     for word, _ in cut:
         ends.append(ends[-1] + len(word))
     words = []
     for number, (word, tag) in enumerate(cut):
-        known = len(word) > 1 and word in phrases
         joined = _joined(text, number, ends) if len(word) == 1 and is_chinese(word) else ""
-        words.append(Word(word, ends[number], tag, _readings(word), known, joined))
+        words.append(Word(word, ends[number], tag, _readings(word), _known(word), joined))
     return words
 
 
@@ -80,6 +80,15 @@ def _readings(text: str) -> tuple[str, ...]:
             errors=lambda unknown: list(unknown),
         )
     )
+
+
+def _known(word: str) -> tuple[bool, ...]:
+    phrases, known = _phrases(), [False] * len(word)
+    for first in range(len(word) - 1):
+        for last in range(first + 2, len(word) + 1):
+            if word[first:last] in phrases:
+                known[first:last] = [True] * (last - first)
+    return tuple(known)
 
 
 def _joined(text: str, number: int, ends: list[int]) -> str:
