@@ -88,7 +88,7 @@ def test_a_manifest_is_trained_on_and_said_with_energy(tmp_path: Path) -> None:
     assert run(prepare) == 0
     features = tmp_path / "features" / "manifest.jsonl"
     overrides = [f"data.train={features}", f"data.validation={features}", "size=tiny", "energy=true", *PITCH]
-    quick = ["trainer.max_steps=1", f"experiment.dir={tmp_path}/runs", "data.num_workers=0", "data.batch_size=2"]
+    quick = ["trainer.max_epochs=1", f"experiment.dir={tmp_path}/runs", "data.num_workers=0", "data.batch_size=2"]
     assert run(["train", "tts/ljspeech_fastpitch", *overrides, *quick, "trainer.check_val_every_n_epoch=1"]) == 0
     metrics = json.loads((tmp_path / "runs/ljspeech_fastpitch/latest/metrics.json").read_text())
     assert metrics["val_energy"] >= 0
