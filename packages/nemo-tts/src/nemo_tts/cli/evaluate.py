@@ -63,7 +63,7 @@ def evaluate(
             progress=advance,
             speaker=speaker,
         )
-    page = write_report(found, output, title=f"{Path(model).name} on {manifest.name}")
+    page = write_report(found, output, title=f"{model} on {manifest}")
     summary = found.summary()
     if json:
         print_json({**summary, "report": str(page), "rows": [asdict(row) for row in found.rows]})
