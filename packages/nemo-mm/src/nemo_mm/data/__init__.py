@@ -1,0 +1,13 @@
+"""Data of multimodal models."""
+
+from typing import TYPE_CHECKING
+
+from nemo_core._lazy import attach
+
+if TYPE_CHECKING:
+    from nemo_mm.data.mnist import Mnist as Mnist
+    from nemo_mm.data.pictures import Picture as Picture
+    from nemo_mm.data.pictures import PictureBatch as PictureBatch
+    from nemo_mm.data.pictures import PictureData as PictureData
+
+__getattr__, __dir__ = attach(__name__)
