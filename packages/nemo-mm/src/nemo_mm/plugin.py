@@ -45,7 +45,7 @@ def _contrastive(registry: Registry) -> None:
     )
     registry.module(
         "mm.TextTransformer",
-        "nemo_mm.modules.text_encoder:TextTransformer",
+        "nemo_mm.modules.text_transformer:TextTransformer",
         summary="Texts through a transformer, to one vector",
         example=text,
         example_sizes={"T": 9},
@@ -91,11 +91,9 @@ def _contrastive(registry: Registry) -> None:
         ("AudioSamples", "fronts", "Recordings as rows of samples"),
     ):
         registry.dataset(f"mm.{name}", f"nemo_mm.data.{module}:{name}", summary=summary)
-    for name, summary in (
-        ("RandomAffine", "Turn, scale, slant and move pictures a little"),
-        ("RandomCrop", "Take random parts of pictures"),
-    ):
-        registry.augmentation(f"mm.{name}", f"nemo_mm.data.augmentation:{name}", summary=summary)
+    registry.augmentation(
+        "mm.RandomCrop", "nemo_mm.data.augmentation:RandomCrop", summary="Take random parts of pictures"
+    )
 
 
 def _generation(registry: Registry) -> None:

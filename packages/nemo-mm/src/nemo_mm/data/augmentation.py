@@ -7,58 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError
 from nemo_mm.images.opening import open_image
 
-__all__ = ["RandomAffine", "RandomCrop"]
-
-
-class RandomAffine(Configured):
-    """Turns, scales, slants and moves a picture a little.
-
-    Args:
-        degrees: Largest turn to either side.
-        scale: Smallest and largest scale.
-        shear: Largest slant to either side, degrees.
-        translate: Largest move, as a part of width and height.
-        fill: Grey value of what comes into view.
-
-    Example:
-        >>> vary = RandomAffine(degrees=10, translate=0.1)
-        >>> vary(np.ones((8, 8), np.uint8), np.random.default_rng(0)).shape
-        (8, 8)
-    """
-
-    def __init__(
-        self,
-        degrees: float = 0.0,
-        scale: Sequence[float] = (1.0, 1.0),
-        shear: float = 0.0,
-        translate: float = 0.0,
-        fill: int = 0,
-    ) -> None:
-        self.degrees, self.shear, self.translate, self.fill = degrees, shear, translate, fill
-        self.scale = _range("scale", scale)
-
-    def __call__(self, source: Any, rng: np.random.Generator) -> np.ndarray:
-        """Return the picture, varied; of a grey one (H, W) a grey one."""
-        pixels = source if isinstance(source, np.ndarray) and source.dtype == np.uint8 else open_image(source)
-        image = Image.fromarray(pixels)
-        angle = math.radians(rng.uniform(-self.degrees, self.degrees))
-        shear = math.tan(math.radians(rng.uniform(-self.shear, self.shear)))
-        scale = rng.uniform(*self.scale)
-        moved = rng.uniform(-self.translate, self.translate, 2) * image.size
-        # The inverse: from where in the source each pixel comes; the centre stays where it is but for the move.
-        cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
-        a, b, d, e = cos, sin + shear * cos, -sin, cos - shear * sin
-        x, y = (image.width - 1) / 2, (image.height - 1) / 2
-        matrix = (a, b, x - a * (x + moved[0]) - b * (y + moved[1]), d, e, y - d * (x + moved[0]) - e * (y + moved[1]))
-        fill = self.fill if pixels.ndim == 2 else (self.fill,) * 3
-        turned = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=fill)
-        return np.asarray(turned)
+__all__ = ["RandomCrop"]
 
 
 class RandomCrop(Configured):

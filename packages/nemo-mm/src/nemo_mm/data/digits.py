@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import gzip
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,46 +9,30 @@ import numpy as np
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError
+from nemo_mm.data.mnist import DIGITS, load_mnist
 from nemo_mm.data.pairs import Pair
 
-__all__ = ["DIGITS", "HandwrittenDigits", "SpokenAndWritten", "load_digits"]
+__all__ = ["HandwrittenDigits", "SpokenAndWritten", "load_digits"]
 
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEMPLATES = ("a handwritten {}", "the digit {}", "a {} written by hand", "a picture of the number {}")
 
 Split = Literal["train", "validation", "test"]
 
-_TRAINING, _VALIDATION = 8000, 400  # images, and how many of them are kept for validation
-_SEED = 1998  # of the shuffle: the first half of the file is cleaner than the second
-
-
-@functools.cache
-def _all() -> tuple[np.ndarray, np.ndarray]:
-    folder = importlib.resources.files("nemo_mm") / "datasets" / "mnist"
-    images = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
-    labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
-    # IDX: a header of 4 (magic) + 4 for each axis bytes, then the values.
-    pictures = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
-    return pictures, np.frombuffer(labels, np.uint8, offset=8)
+_VALIDATION = 400  # of the 8,000 pictures to train on
 
 
 def load_digits(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures (N, 28, 28), white on black, and their digits (N,); the 10,000 are shuffled once and for all.
+    """Return pictures (N, 28, 28), white on black, and their digits (N,): MNIST, some of its training kept apart.
 
     Example:
         >>> [len(load_digits(split)[0]) for split in ("train", "validation", "test")]
         [7600, 400, 2000]
     """
-    pictures, labels = _all()
-    order = np.random.default_rng(_SEED).permutation(len(pictures))
-    parts = {
-        "train": order[: _TRAINING - _VALIDATION],
-        "validation": order[_TRAINING - _VALIDATION : _TRAINING],
-        "test": order[_TRAINING:],
-    }
-    if split not in parts:
-        raise ConfigError(f"digits: split {split!r} is not known", hint=f"one of {', '.join(parts)}")
-    return pictures[parts[split]], labels[parts[split]]
+    if split not in ("train", "validation", "test"):
+        raise ConfigError(f"digits: split {split!r} is not known", hint="train, validation or test")
+    pictures, digits = load_mnist("test" if split == "test" else "train")
+    part = {"train": slice(_VALIDATION, None), "validation": slice(_VALIDATION), "test": slice(None)}[split]
+    return pictures[part, 0], digits[part]
 
 
 class HandwrittenDigits(Configured):

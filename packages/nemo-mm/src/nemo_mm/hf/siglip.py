@@ -16,7 +16,7 @@ from nemo_mm.hf.images import transform_from_hf
 from nemo_mm.hf.weights import Rule, both, layers, load, rule, save
 from nemo_mm.losses.contrastive import SigmoidLoss
 from nemo_mm.models.contrastive import ContrastiveModel
-from nemo_mm.modules.text_encoder import TextTransformer
+from nemo_mm.modules.text_transformer import TextTransformer
 from nemo_mm.modules.towers import ImageTower, TextTower
 from nemo_mm.modules.vit import VisionTransformer
 

@@ -10,7 +10,7 @@ from nemo_core.errors import ConfigError, ExportError
 from nemo_llm.hf.keys import ConfigFile
 from nemo_mm.hf.images import transform_to_hf
 from nemo_mm.losses.contrastive import SigmoidLoss, SoftmaxLoss
-from nemo_mm.modules.text_encoder import TextTransformer
+from nemo_mm.modules.text_transformer import TextTransformer
 from nemo_mm.modules.towers import ImageTower, TextTower
 from nemo_mm.modules.vit import VisionTransformer
 

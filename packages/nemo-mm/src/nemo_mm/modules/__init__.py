@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
-    from nemo_mm.modules.text_encoder import TextTransformer as TextTransformer
+    from nemo_mm.modules.dit import DiT as DiT
+    from nemo_mm.modules.text_transformer import TextTransformer as TextTransformer
     from nemo_mm.modules.towers import ImageTower as ImageTower
     from nemo_mm.modules.towers import SpeechTower as SpeechTower
     from nemo_mm.modules.towers import TextTower as TextTower

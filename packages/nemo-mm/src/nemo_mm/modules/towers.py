@@ -61,6 +61,7 @@ class ImageTower(Tower):
         encoder: Pixels to vectors: a :class:`~nemo_mm.modules.VisionTransformer`, or any module with ``pixels`` in and
             one ``embedding`` (B, D) out.
         size: Length of the vectors that come out; that of the encoder's, without a projection, if not given.
+        augmentation: What pixels go through in training, such as ``mm.RandomAffine``.
 
     Example:
         >>> from nemo_mm.modules import VisionTransformer
@@ -71,10 +72,16 @@ class ImageTower(Tower):
 
     front: ImageTransform
 
-    def __init__(self, transform: ImageTransform, encoder: NeuralModule, size: int | None = None) -> None:
+    def __init__(
+        self,
+        transform: ImageTransform,
+        encoder: NeuralModule,
+        size: int | None = None,
+        augmentation: NeuralModule | None = None,
+    ) -> None:
         super().__init__()
         check_types(transform.outputs["pixels"], encoder.inputs["pixels"])
-        self.front, self.encoder = transform, encoder
+        self.front, self.encoder, self.augmentation = transform, encoder, augmentation
         self.projection = self._project(_width(encoder), size)
 
     @property
@@ -85,7 +92,10 @@ class ImageTower(Tower):
     @typed
     def forward(self, images: Tensor) -> Tensor:
         """Return one vector (B, D) for each picture."""
-        return self.projection(self.encoder(pixels=self.front(images=images)))  # type: ignore[no-any-return]
+        pixels = self.front(images=images)
+        if self.augmentation is not None:
+            pixels = self.augmentation(pixels=pixels)
+        return self.projection(self.encoder(pixels=pixels))  # type: ignore[no-any-return]
 
 
 class TextTower(Tower):
