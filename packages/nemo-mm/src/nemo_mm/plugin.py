@@ -94,6 +94,13 @@ def _contrastive(registry: Registry) -> None:
     registry.augmentation(
         "mm.RandomCrop", "nemo_mm.data.augmentation:RandomCrop", summary="Take random parts of pictures"
     )
+    hf = "Hugging Face's transformers"
+    registry.command("mm classify", "nemo_mm.cli.classify:classify", summary="Say which words fit a picture")
+    registry.command("mm retrieve", "nemo_mm.cli.retrieve:retrieve", summary="Find what fits a text, a picture, a recording")
+    registry.command("mm import", summary="Take over models from elsewhere")
+    registry.command("mm import hf", "nemo_mm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
+    registry.command("mm export", summary="Write models for elsewhere")
+    registry.command("mm export hf", "nemo_mm.cli.export:hf", summary=f"Write a model folder for {hf}")
 
 
 def _generation(registry: Registry) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,12 +45,6 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     )
     model = ContrastiveModel(ImageTower(transform, encoder, size), second, SoftmaxLoss())
     load(model, folder, _rules(model), ignored=("position_ids",))
-    scale = float(model.loss.log_scale.exp())
-    if scale > model.loss.max_scale:  # published models stand at the limit, to rounding
-        # Through the constructor, since what is archived is what a loss was made with.
-        wide = SoftmaxLoss(max_scale=math.ceil(scale))
-        wide.log_scale.data.copy_(model.loss.log_scale.data)
-        model = _with_loss(model, wide)
     return model
 
 
@@ -146,7 +139,3 @@ def text_rules(encoder: TextTransformer, ours: str, theirs: str) -> list[Rule]:
         *layers(f"{ours}.transformer", f"{theirs}.encoder", len(encoder.transformer.layers)),
         *both(f"{ours}.norm", f"{theirs}.final_layer_norm"),
     ]
-
-
-def _with_loss(model: ContrastiveModel, loss: SoftmaxLoss) -> ContrastiveModel:
-    return ContrastiveModel(model.first, model.second, loss)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,11 +58,6 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     )
     model = ContrastiveModel(ImageTower(transform, encoder), TextTower(tokens, words_encoder), SigmoidLoss())
     load(model, folder, _rules(model), ignored=("position_ids",))
-    scale = float(model.loss.log_scale.exp())
-    if scale > model.loss.max_scale:
-        wide = SigmoidLoss(max_scale=math.ceil(scale))
-        wide.load_state_dict(model.loss.state_dict())
-        model = ContrastiveModel(model.first, model.second, wide)
     return model
 
 

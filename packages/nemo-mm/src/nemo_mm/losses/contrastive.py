@@ -63,7 +63,7 @@ class ContrastiveLoss(Loss):
     @property
     def scale(self) -> Tensor:
         """What cosines are multiplied with."""
-        return self.log_scale.exp().clamp(max=self.max_scale)
+        return self.log_scale.exp()
 
     @abc.abstractmethod
     def logits(self, cosines: Tensor) -> Tensor:
@@ -74,6 +74,10 @@ class ContrastiveLoss(Loss):
         if len(first) != len(second):
             raise DataError(f"{len(first)} of one kind and {len(second)} of the other are no pairs")
         first, second = first.float(), second.float()
+        if self.training:
+            # The weight itself is kept below the limit: clamped on the way, it would stay there without a gradient.
+            with torch.no_grad():
+                self.log_scale.clamp_(max=math.log(self.max_scale))
         rank, count = rank_and_count() if self.gathered else (0, 1)
         if labels is None:  # each pair is the only one of its kind
             labels = torch.arange(len(first), device=first.device) + rank * len(first)
