@@ -20,7 +20,7 @@ from nemo_llm.data.packing import pack, packed_row
 from nemo_llm.data.records import Record
 from nemo_llm.data.sft import cut, shortened
 from nemo_llm.data.token_store import TokenStore
-from nemo_mm.data.pictures import IMAGE, VIDEO, Pictures, frames_of, pictures_of
+from nemo_mm.data.tiled_pictures import IMAGE, VIDEO, Pictures, frames_of, pictures_of
 
 if TYPE_CHECKING:
     from nemo_mm.models.vision_config import VisionLanguageConfig
