@@ -94,13 +94,8 @@ def _contrastive(registry: Registry) -> None:
     registry.augmentation(
         "mm.RandomCrop", "nemo_mm.data.augmentation:RandomCrop", summary="Take random parts of pictures"
     )
-    hf = "Hugging Face's transformers"
     registry.command("mm classify", "nemo_mm.cli.classify:classify", summary="Say which words fit a picture")
     registry.command("mm retrieve", "nemo_mm.cli.retrieve:retrieve", summary="Find what fits a text, a picture, a recording")
-    registry.command("mm import", summary="Take over models from elsewhere")
-    registry.command("mm import hf", "nemo_mm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
-    registry.command("mm export", summary="Write models for elsewhere")
-    registry.command("mm export hf", "nemo_mm.cli.export:hf", summary=f"Write a model folder for {hf}")
 
 
 def _generation(registry: Registry) -> None:
@@ -109,6 +104,30 @@ def _generation(registry: Registry) -> None:
 
 def _vision_language(registry: Registry) -> None:
     """Register language models that see."""
+    registry.model(
+        "mm.VisionLanguageModel",
+        "nemo_mm.models.vision_language:VisionLanguageModel",
+        summary="Language model that sees: LLaVA and what came of it",
+        architecture="nemo_mm.models.vision_config:VisionLanguageConfig",
+        network="nemo_mm.models.network",
+    )
+    registry.dataset(
+        "mm.VisionConversations",
+        "nemo_mm.data.conversations:VisionConversations",
+        summary="Conversations about pictures: LLaVA's JSON and what is like it",
+    )
+    registry.dataset("mm.SceneData", "nemo_mm.data.scenes:SceneData", summary="Questions about drawn scenes (NLVR)")
+    registry.tokenizer(
+        "mm.scene_tokenizer",
+        "nemo_mm.data.scene_questions:scene_tokenizer",
+        summary="Words of questions about drawn scenes",
+    )
+    hf = "Hugging Face's transformers"
+    registry.command("mm ask", "nemo_mm.cli.ask:ask", summary="Ask a vision-language model about pictures")
+    registry.command("mm import", summary="Take over models from elsewhere")
+    registry.command("mm import hf", "nemo_mm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
+    registry.command("mm export", summary="Write models for elsewhere")
+    registry.command("mm export hf", "nemo_mm.cli.export:hf", summary=f"Write a model folder for {hf}")
 
 
 def _speech_language(registry: Registry) -> None:

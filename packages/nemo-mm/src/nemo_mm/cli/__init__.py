@@ -1,1 +1,1 @@
-"""Commands of ``nemo mm``."""
+"""Commands of nemo mm."""
