@@ -91,6 +91,11 @@ def _contrastive(registry: Registry) -> None:
         ("AudioSamples", "fronts", "Recordings as rows of samples"),
     ):
         registry.dataset(f"mm.{name}", f"nemo_mm.data.{module}:{name}", summary=summary)
+    registry.tokenizer(
+        "mm.caption_tokenizer",
+        "nemo_mm.data.words:caption_tokenizer",
+        summary="Parts of words, learned from the captions of a data set",
+    )
     registry.augmentation(
         "mm.RandomCrop", "nemo_mm.data.augmentation:RandomCrop", summary="Take random parts of pictures"
     )
