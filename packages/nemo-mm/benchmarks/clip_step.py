@@ -74,7 +74,9 @@ def _both(name: str, folder: Path) -> tuple[Any, Any]:
     vit = VisionTransformer(size, patch, width, layers, heads, pre_norm=True, **act)
     words = TextTransformer(shape["vocab"], length, text_width, text_layers, text_heads, **act)
     ours = ContrastiveModel(
-        ImageTower(ImageTransform(size), vit, 512), TextTower(TextTokens(ByteTokenizer(), length), words, 512), SoftmaxLoss()
+        ImageTower(ImageTransform(size), vit, 512),
+        TextTower(TextTokens(ByteTokenizer(), length), words, 512),
+        SoftmaxLoss(),
     )
     load(ours, folder, _rules(ours))
     return ours.train(), theirs

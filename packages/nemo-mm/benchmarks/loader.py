@@ -67,7 +67,12 @@ def _measure(folder: Path, workers: int) -> dict[str, Any]:
     torch.manual_seed(0)
     model, optimiser = _model()
     data = PairData(
-        ImageTransform(224), TextTokens(ByteTokenizer(), 77), str(folder / "*.tar"), batch_size=BATCH, num_workers=workers, seed=0
+        ImageTransform(224),
+        TextTokens(ByteTokenizer(), 77),
+        str(folder / "*.tar"),
+        batch_size=BATCH,
+        num_workers=workers,
+        seed=0,
     )
     loader = data.train_dataloader()
 
@@ -89,7 +94,7 @@ def _measure(folder: Path, workers: int) -> dict[str, Any]:
         waited += there - begun
         worked += time.perf_counter() - there
     return {
-        "what": f"{workers} processes that load, {torch.get_num_threads()} threads that compute, {os.cpu_count()} cores",
+        "what": f"{workers} processes load, {torch.get_num_threads()} threads compute, {os.cpu_count()} cores",
         "ours": waited / (waited + worked),
         "unit": "share of waiting",
         "loader pictures/s": rate,

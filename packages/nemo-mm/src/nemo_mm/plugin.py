@@ -100,7 +100,9 @@ def _contrastive(registry: Registry) -> None:
         "mm.RandomCrop", "nemo_mm.data.augmentation:RandomCrop", summary="Take random parts of pictures"
     )
     registry.command("mm classify", "nemo_mm.cli.classify:classify", summary="Say which words fit a picture")
-    registry.command("mm retrieve", "nemo_mm.cli.retrieve:retrieve", summary="Find what fits a text, a picture, a recording")
+    registry.command(
+        "mm retrieve", "nemo_mm.cli.retrieve:retrieve", summary="Find what fits a text, a picture, a recording"
+    )
 
 
 def _generation(registry: Registry) -> None:

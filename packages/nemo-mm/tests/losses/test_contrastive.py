@@ -44,7 +44,9 @@ def plain_sigmoid(first, second, log_scale, bias) -> torch.Tensor:
 def close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=2e-5, atol=2e-6, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            found[name], value, rtol=2e-5, atol=2e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @given(count=st.integers(1, 13), size=st.integers(1, 9), seed=st.integers(0, 99), name=st.sampled_from(sorted(LOSSES)))

@@ -50,9 +50,7 @@ def fit(model: ContrastiveModel, epochs: int = 25):
     import pytorch_lightning as pl
 
     model.optimizer_factory = lambda model: torch.optim.AdamW(model.parameters(), 3e-3)
-    data = PairData(
-        model.first.front, model.second.front, colours(64), colours(16), colours(16), batch_size=16, seed=1
-    )
+    data = PairData(model.first.front, model.second.front, colours(64), colours(16), colours(16), batch_size=16, seed=1)
     trainer = pl.Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,
@@ -108,9 +106,7 @@ def test_what_does_not_go_together():
         tiny(templates=["no place"])
     small = {"width": 16, "layers": 1, "heads": 2}
     with pytest.raises(ConfigError, match="length 16"):
-        ContrastiveModel(
-            ImageTower(ImageTransform(8), VisionTransformer(8, 4, **small)), model.second, SoftmaxLoss()
-        )
+        ContrastiveModel(ImageTower(ImageTransform(8), VisionTransformer(8, 4, **small)), model.second, SoftmaxLoss())
 
 
 def test_a_batch_of_nothing_but_damage_trains_nothing():

@@ -135,7 +135,8 @@ def test_speech_without_its_padding():
     if registry().find("asr.ConformerEncoder") is None:
         pytest.skip("nemo-asr is not installed")
     encoder = instantiate(
-        {"_target_": "asr.ConformerEncoder", "feat_in": 40, "n_layers": 1, "d_model": 16, "n_heads": 2}, trust=Trust.user()
+        {"_target_": "asr.ConformerEncoder", "feat_in": 40, "n_layers": 1, "d_model": 16, "n_heads": 2},
+        trust=Trust.user(),
     )
     mel = MelSpectrogram(8000, features=40, pad_to=0, dither=0.0)
     tower = SpeechTower(AudioSamples(8000), mel, encoder, size=6).eval()

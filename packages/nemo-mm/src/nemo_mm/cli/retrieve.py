@@ -16,7 +16,9 @@ def retrieve(
     query: Annotated[str, typer.Argument(help="A text, or a file of the other kind: a picture, a recording.")],
     among: Annotated[
         list[str],
-        typer.Option("--in", metavar="PATH", help="What to search: files, folders, globs, or a .txt with a text a line."),
+        typer.Option(
+            "--in", metavar="PATH", help="What to search: files, folders, globs, or a .txt with a text a line."
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many are shown.")] = 5,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
@@ -36,7 +38,9 @@ def retrieve(
     asked = kind_of(query, found)
     candidates = find_candidates(among, found)
     other = kind_of(candidates[0], found)
-    matches = found.rank(found.embed(asked, [query]), found.embed(other, candidates), list(map(str, candidates)), top)[0]
+    matches = found.rank(found.embed(asked, [query]), found.embed(other, candidates), list(map(str, candidates)), top)[
+        0
+    ]
     records: list[dict[str, Any]] = [
         {"rank": place, "match": one.name, "score": round(one.score, 6)} for place, one in enumerate(matches, start=1)
     ]
@@ -44,4 +48,3 @@ def retrieve(
         print_json(records)
     else:
         table("", ["rank", other, "score"], [(each["rank"], each["match"], each["score"]) for each in records])
-

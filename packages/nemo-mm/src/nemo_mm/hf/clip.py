@@ -31,7 +31,10 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     encoder = vision_encoder(towers.group(file, "vision_config"))
     preprocessor = folder / "preprocessor_config.json"
     transform = transform_from_hf(
-        read_json(preprocessor, missing_ok=True), encoder.image_size[0], channels=encoder.channels, where=str(preprocessor)
+        read_json(preprocessor, missing_ok=True),
+        encoder.image_size[0],
+        channels=encoder.channels,
+        where=str(preprocessor),
     )
     text = towers.group(file, "text_config")
     settings = towers.layer_settings(text, width=512, inner=2048, layers=12, heads=8, act="quick_gelu", eps=1e-5)

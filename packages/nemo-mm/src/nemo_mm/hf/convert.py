@@ -40,7 +40,9 @@ class Imported:
     num_parameters: int
 
 
-def import_archive(source: Path, output: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False) -> Imported:
+def import_archive(
+    source: Path, output: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+) -> Imported:
     """Take over a model folder as an archive (.nemo); what ``nemo mm import hf`` does with CLIP and SigLIP."""
     refuse_overwrite(output, overwrite)
     model = import_hf(source)

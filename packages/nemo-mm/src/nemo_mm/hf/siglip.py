@@ -36,7 +36,9 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
         values, encoder.image_size[0], fit="squash", channels=encoder.channels, where=str(preprocessor)
     )
     text = towers.group(file, "text_config")
-    settings = towers.layer_settings(text, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6)
+    settings = towers.layer_settings(
+        text, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6
+    )
     projection = text.take("projection_size", kind="int", default=settings["width"])
     if projection != settings["width"]:
         raise text.error("projection_size", f"is {projection}, and only the hidden_size, {settings['width']}, is read")
@@ -63,7 +65,9 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
 
 def vision_encoder(file: ConfigFile) -> VisionTransformer:
     """Return the vision transformer that the group ``vision_config`` describes, with random weights."""
-    settings = towers.layer_settings(file, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6)
+    settings = towers.layer_settings(
+        file, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6
+    )
     if not file.take("vision_use_head", kind="bool", default=True):
         raise file.error("vision_use_head", "is false: the model makes no vector of a picture")
     size, patch = towers.square(file, "image_size", 224), towers.square(file, "patch_size", 16)
