@@ -1,0 +1,14 @@
+"""Multimodal models."""
+
+from typing import TYPE_CHECKING
+
+from nemo_core._lazy import attach
+
+if TYPE_CHECKING:
+    from nemo_core.models import restore as restore
+    from nemo_mm.models.autoencoder import AutoencoderKL as AutoencoderKL
+    from nemo_mm.models.image_classifier import ImageClassifier as ImageClassifier
+    from nemo_mm.models.image_generator import ImageGenerator as ImageGenerator
+    from nemo_mm.models.pretrained import Pretrained as Pretrained
+
+__getattr__, __dir__ = attach(__name__)
