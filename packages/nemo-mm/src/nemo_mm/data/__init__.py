@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nemo_core._lazy import attach
 
 if TYPE_CHECKING:
+    from nemo_mm.data.folder import PictureFolder as PictureFolder
     from nemo_mm.data.mnist import Mnist as Mnist
     from nemo_mm.data.pictures import Picture as Picture
     from nemo_mm.data.pictures import PictureBatch as PictureBatch

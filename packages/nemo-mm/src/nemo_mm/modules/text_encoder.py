@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from nemo_core import types as nt
 from nemo_core.errors import ConfigError, DataError
 from nemo_core.modules import NeuralModule
 
@@ -55,6 +57,33 @@ class CharacterEncoder(NeuralModule):
         self.embedding = nn.Embedding(256, text_width)
         self.network = nn.GRU(text_width, text_width // 2, batch_first=True, bidirectional=True)
 
+    @functools.cached_property
+    def input_types(self) -> Mapping[str, nt.NeuralType]:
+        """``tokens`` (B, S), bytes, and how many of them there are, ``lengths`` (B,)."""
+        return {
+            "tokens": nt.NeuralType(("B", "SEQ"), nt.TokenIndex()),
+            "lengths": nt.NeuralType(("B",), nt.Lengths()),
+        }
+
+    @functools.cached_property
+    def output_types(self) -> Mapping[str, nt.NeuralType]:
+        """``text`` (B, S, D), and which positions hold a byte, ``text_mask`` (B, S)."""
+        return {
+            "text": nt.NeuralType(("B", "SEQ", f"D:{self.text_width}"), nt.EncodedRepresentation()),
+            "text_mask": nt.NeuralType(("B", "SEQ"), nt.Mask()),
+        }
+
+    @nt.typed
+    def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the encodings (B, S, D) of bytes (B, S), and which positions hold one (B, S)."""
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.embedding(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        text, _ = nn.utils.rnn.pad_packed_sequence(
+            self.network(packed)[0], batch_first=True, total_length=tokens.shape[1]
+        )
+        return text, torch.arange(tokens.shape[1], device=tokens.device) < lengths.unsqueeze(1)
+
     def encode_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return the encodings (B, S, D), and which positions hold a byte (B, S).
 
@@ -66,10 +95,7 @@ class CharacterEncoder(NeuralModule):
             if not 0 < len(piece) <= self.max_length:
                 raise DataError(f"a text of {len(piece)} bytes: {text[:40]!r}", hint=f"1 to {self.max_length} will do")
         device = self.embedding.weight.device
-        tokens = nn.utils.rnn.pad_sequence([torch.tensor(list(each)) for each in pieces], batch_first=True).to(device)
+        tokens = nn.utils.rnn.pad_sequence([torch.tensor(list(each)) for each in pieces], batch_first=True)
         lengths = torch.tensor([len(each) for each in pieces])
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.embedding(tokens), lengths, batch_first=True, enforce_sorted=False
-        )
-        encoded, _ = nn.utils.rnn.pad_packed_sequence(self.network(packed)[0], batch_first=True)
-        return encoded, torch.arange(encoded.shape[1], device=device) < lengths.to(device).unsqueeze(1)
+        encoded: tuple[Tensor, Tensor] = self(tokens=tokens.to(device), lengths=lengths.to(device))
+        return encoded
