@@ -82,7 +82,7 @@ def _generation(registry: Registry) -> None:
     ):
         registry.model(f"mm.{name}", f"nemo_mm.models.{module}:{name}", summary=summary)
     for name, module, summary in (
-        ("PictureData", "pictures", "Data module of pictures with classes or texts"),
+        ("PictureData", "picture_sets", "Data module of pictures with classes or texts"),
         ("PictureFolder", "folder", "Pictures in a folder for each class"),
         ("Mnist", "mnist", "Handwritten digits that come with the package"),
     ):

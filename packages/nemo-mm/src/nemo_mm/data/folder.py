@@ -8,7 +8,7 @@ from pathlib import Path
 from nemo_core.config.configured import Configured
 from nemo_core.errors import DataError
 from nemo_core.plugins.nearest import did_you_mean
-from nemo_mm.data.pictures import Picture
+from nemo_mm.data.picture_sets import LabelledPicture
 from nemo_mm.images import IMAGE_SUFFIXES, ImageTransform
 
 __all__ = ["PictureFolder"]
@@ -62,6 +62,6 @@ class PictureFolder(Configured):
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledPicture:
         file, number = self._files[index]
-        return Picture(self.transform.open(file), number, self.class_names[number] if self.texts else None)
+        return LabelledPicture(self.transform.open(file), number, self.class_names[number] if self.texts else None)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nemo_core.errors import ConfigError, DataError
 from nemo_core.models import Model
-from nemo_mm.data.pictures import PictureBatch
+from nemo_mm.data.picture_sets import PictureBatch
 from nemo_mm.images import ImageTransform
 from nemo_mm.models.image_classifier import ImageClassifier
 from nemo_mm.models.pretrained import Pretrained, taken

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nemo_core.errors import ConfigError
 from nemo_core.models import Model
-from nemo_mm.data.pictures import PictureBatch
+from nemo_mm.data.picture_sets import PictureBatch
 from nemo_mm.diffusion.guidance import guided
 from nemo_mm.diffusion.noise import SeededNoise, seeds_of
 from nemo_mm.diffusion.process import Process
