@@ -75,6 +75,12 @@ def _generation(registry: Registry) -> None:
         summary="Encodes texts character by character, for pictures of texts",
         example={"text_width": 4},
     )
+    registry.module(
+        "mm.TransformersText",
+        "nemo_mm.modules.transformers_text:TransformersText",
+        summary="Text encoder of Hugging Face, as archives keep it",
+        example=None,
+    )
     for name, module, summary in (
         ("ImageGenerator", "image_generator", "Makes pictures of classes or texts, by diffusion or flow matching"),
         ("AutoencoderKL", "autoencoder", "Pictures to small latents and back"),
@@ -92,12 +98,11 @@ def _generation(registry: Registry) -> None:
         ("GaussianDiffusion", "gaussian", "Noise in many small steps (DDPM, DDIM)"),
     ):
         registry.process(f"mm.{name}", f"nemo_mm.diffusion.{target}:{name}", summary=summary)
-    registry.model_builder(
-        "mm.Pretrained",
-        "nemo_mm.models.pretrained:Pretrained",
-        summary="A trained model, or a part of one, in the place of a new one",
-        example=None,
-    )
+    for name, summary in (
+        ("Pretrained", "A trained model, or a part of one, in the place of a new one"),
+        ("PretrainedText", "A text encoder of Hugging Face: T5's or CLIP's"),
+    ):
+        registry.model_builder(f"mm.{name}", f"nemo_mm.models.pretrained:{name}", summary=summary, example=None)
     registry.command("mm sample", "nemo_mm.cli.sample:sample", summary="Make pictures of a class or a text")
     registry.command(
         "mm fidelity", "nemo_mm.cli.fidelity:fidelity", summary="How recognisable and how real made pictures are"

@@ -36,7 +36,9 @@ def test_batches_have_what_all_pictures_have():
     assert [len(batch.images) for batch in batches] == [4, 2]
     assert batches[0].classes.tolist() == Mnist("train").labels[:4].tolist()
     assert batches[1].need_texts()[0].startswith("a handwritten ")
-    mixed = data.collate([LabelledPicture(np.zeros((1, 2, 2), np.uint8), 1), LabelledPicture(np.zeros((1, 2, 2), np.uint8))])
+    mixed = data.collate(
+        [LabelledPicture(np.zeros((1, 2, 2), np.uint8), 1), LabelledPicture(np.zeros((1, 2, 2), np.uint8))]
+    )
     assert mixed.classes is None
     assert mixed.texts is None
     with pytest.raises(DataError, match="differ in size"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -43,7 +45,7 @@ def test_noise_becomes_the_normal_distribution_that_was_learned(sampler, mean, s
 @pytest.mark.parametrize(("sampler", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2)])
 def test_more_steps_converge_at_the_order_of_the_sampler(sampler, order):
     errors = [error(sampler, steps) for steps in (20, 40, 80)]
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in itertools.pairwise(errors):
         assert coarse / fine > 0.85 * 2**order
 
 

@@ -44,9 +44,7 @@ def test_more_steps_converge(prediction):
     start = SeededNoise(range(64), (1,))().double()
     predict = prediction_of_normal(process, 1.0, 0.5)
     exact = process.sample(predict, lambda: start, 1000)
-    errors = [
-        float((process.sample(predict, lambda: start, steps) - exact).abs().max()) for steps in (10, 20, 50, 200)
-    ]
+    errors = [float((process.sample(predict, lambda: start, steps) - exact).abs().max()) for steps in (10, 20, 50, 200)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 10
 
@@ -54,9 +52,7 @@ def test_more_steps_converge(prediction):
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 def test_ddpm_draws_from_what_was_learned(schedule):
     process = GaussianDiffusion(1000, schedule, clip=None)
-    found = process.sample(
-        prediction_of_normal(process, -1.0, 0.7), SeededNoise([1], (4000,)), 250, sampler="ddpm"
-    )
+    found = process.sample(prediction_of_normal(process, -1.0, 0.7), SeededNoise([1], (4000,)), 250, sampler="ddpm")
     assert float(found.mean()) == pytest.approx(-1.0, abs=0.06)
     assert float(found.std()) == pytest.approx(0.7, abs=0.06)
 
@@ -86,9 +82,9 @@ def test_without_eta_the_same_noise_gives_the_same_image_and_with_it_noise_comes
             drawn.append(1)
             return noise()
 
-        return GaussianDiffusion(100, **options).sample(
-            prediction_of_normal(process, 0.0, 0.5), counted, 10
-        ), len(drawn)
+        return GaussianDiffusion(100, **options).sample(prediction_of_normal(process, 0.0, 0.5), counted, 10), len(
+            drawn
+        )
 
     assert torch.equal(sample()[0], sample()[0])
     assert sample()[1] == 1

@@ -89,7 +89,9 @@ def test_texts_are_another_condition(tmp_path):
     assert not torch.equal(images[0], images[2])
     assert close(images[:2], model.sample(texts="a cat", n=2, steps=3, guidance=2))
     model.save(tmp_path / "model.nemo")
-    assert torch.equal(restore(tmp_path / "model.nemo").sample(texts="a cat", steps=3), model.sample(texts="a cat", steps=3))
+    assert torch.equal(
+        restore(tmp_path / "model.nemo").sample(texts="a cat", steps=3), model.sample(texts="a cat", steps=3)
+    )
     with pytest.raises(ConfigError, match="no images of classes"):
         model.sample("cat")
     with pytest.raises(DataError, match="0 bytes"):

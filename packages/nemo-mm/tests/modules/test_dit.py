@@ -57,7 +57,10 @@ def test_patches_are_put_where_they_were_cut():
 def test_padding_of_texts_and_company_change_nothing(mode, lengths, seed):
     network = awake(DiT(4, **SMALL, text_width=3, text_mode=mode, qk_norm=True))
     generator = torch.Generator().manual_seed(seed)
-    sample, time = torch.randn(len(lengths), 2, 4, 4, generator=generator), torch.rand(len(lengths), generator=generator)
+    sample, time = (
+        torch.randn(len(lengths), 2, 4, 4, generator=generator),
+        torch.rand(len(lengths), generator=generator),
+    )
     text = torch.randn(len(lengths), 5, 3, generator=generator)
     mask = torch.arange(5) < torch.tensor(lengths).unsqueeze(1)
     found = network(sample=sample, time=time, text=text, text_mask=mask)

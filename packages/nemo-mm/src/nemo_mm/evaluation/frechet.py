@@ -31,14 +31,16 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """
     for name, features in (("first", first), ("second", second)):
         if features.ndim != 2 or len(features) < 2:
-            raise DataError(f"Fréchet distance: the {name} set has features {tuple(features.shape)}", hint="(N, D), N > 1")
+            raise DataError(
+                f"Fréchet distance: the {name} set has features {tuple(features.shape)}", hint="(N, D), N > 1"
+            )
         if not bool(features.isfinite().all()):
             raise DataError(f"Fréchet distance: the {name} set has features that are not finite")
     if first.shape[1] != second.shape[1]:
         raise DataError(f"Fréchet distance: features of {first.shape[1]} and of {second.shape[1]} numbers")
     a, b = first.double(), second.double()
     spread_a, spread_b = torch.atleast_2d(a.T.cov()), torch.atleast_2d(b.T.cov())
-    # The eigenvalues of C1 C2 are those of the symmetric C1^(1/2) C2 C1^(1/2), which are found exactly and are positive.
+    # The eigenvalues of C1 C2 are those of C1^(1/2) C2 C1^(1/2), which is symmetric: they are found exactly.
     values, vectors = torch.linalg.eigh(spread_a)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     shared = torch.linalg.eigvalsh(root @ spread_b @ root).clamp(min=0).sqrt().sum()

@@ -13,7 +13,9 @@ from nemo_core.errors import DataError
 __all__ = ["picture_grid", "save_picture"]
 
 
-def picture_grid(images: np.ndarray, columns: int | None = None, *, zoom: int | None = None, gap: int = 2) -> np.ndarray:
+def picture_grid(
+    images: np.ndarray, columns: int | None = None, *, zoom: int | None = None, gap: int = 2
+) -> np.ndarray:
     """Return pictures (N, C, H, W), uint8, side by side in rows, as one (H, W, C).
 
     Args:

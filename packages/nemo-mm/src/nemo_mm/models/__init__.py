@@ -10,5 +10,6 @@ if TYPE_CHECKING:
     from nemo_mm.models.image_classifier import ImageClassifier as ImageClassifier
     from nemo_mm.models.image_generator import ImageGenerator as ImageGenerator
     from nemo_mm.models.pretrained import Pretrained as Pretrained
+    from nemo_mm.models.pretrained import PretrainedText as PretrainedText
 
 __getattr__, __dir__ = attach(__name__)

@@ -81,7 +81,9 @@ class AutoencoderKL(Model):
         if self.judge is not None:
             self.judge.requires_grad_(False).eval()
         elif perceptual_weight > 0:
-            raise ConfigError("AutoencoderKL: perceptual_weight needs a judge", hint="give a trained mm.ImageClassifier")
+            raise ConfigError(
+                "AutoencoderKL: perceptual_weight needs a judge", hint="give a trained mm.ImageClassifier"
+            )
         self.register_buffer("latent_mean", torch.zeros(()))
         self.register_buffer("latent_std", torch.ones(()))
         self._seen = torch.zeros(3, dtype=torch.float64)

@@ -204,7 +204,9 @@ class ImageGenerator(Model):
             report = None if after_step is None else (lambda size=size: after_step(size))
             noise = SeededNoise(seeds[part], (self.network.channels, *self.network.image_size), self.device)
             predict = self._predict(all_conditions.part(part), scale, size)
-            made.append(self.decode(self.process.sample(predict, noise, steps, sampler=sampler, after_step=report)).cpu())
+            made.append(
+                self.decode(self.process.sample(predict, noise, steps, sampler=sampler, after_step=report)).cpu()
+            )
         return torch.cat(made)
 
     def _wanted(self, classes: Any, texts: Any) -> Conditions | None:

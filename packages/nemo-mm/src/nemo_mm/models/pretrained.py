@@ -8,7 +8,7 @@ from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError
 from nemo_core.models import restore
 
-__all__ = ["Pretrained", "taken"]
+__all__ = ["Pretrained", "PretrainedText", "taken"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,28 @@ class Pretrained(Configured):
                 raise ConfigError(f"{self.path}: {type(found).__name__} has no part {name!r}", hint=f"it has {known}")
             found = getattr(found, name)
         return found
+
+
+class PretrainedText(Pretrained):
+    """Stands in a recipe for the text encoder that a folder of Hugging Face holds: of T5 or CLIP.
+
+    Args:
+        path: The folder.
+        max_length: Most tokens of a text.
+
+    Example:
+        ``text_encoder: {_target_: mm.PretrainedText, path: ./t5-v1_1-base, max_length: 120}``
+    """
+
+    def __init__(self, path: str, max_length: int | None = None) -> None:
+        super().__init__(path)
+        self.max_length = max_length
+
+    def load(self) -> Any:
+        """Return the text encoder."""
+        from nemo_mm.modules.transformers_text import TransformersText
+
+        return TransformersText.from_folder(self.path, self.max_length)
 
 
 def taken(part: T | Pretrained | None, cls: type[T] | tuple[type, ...], what: str) -> T | None:

@@ -11,5 +11,7 @@ if TYPE_CHECKING:
     from nemo_mm.modules.dit import DiT as DiT
     from nemo_mm.modules.random_affine import RandomAffine as RandomAffine
     from nemo_mm.modules.text_encoder import CharacterEncoder as CharacterEncoder
+    from nemo_mm.modules.text_encoder import TextEncoder as TextEncoder
+    from nemo_mm.modules.transformers_text import TransformersText as TransformersText
 
 __getattr__, __dir__ = attach(__name__)

@@ -1,6 +1,6 @@
 """Encoder and decoder of images, convolutional, by the layout of Stable Diffusion's autoencoder.
 
-The names of the parts are those of AutoencoderKL in Hugging Face's diffusers, so that its weights are taken as they are.
+The parts are called as in AutoencoderKL of Hugging Face's diffusers, so that its weights are taken as they are.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
