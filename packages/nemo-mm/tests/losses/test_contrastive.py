@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from nemo_core.errors import ConfigError, DataError
-from nemo_llm.testing.ranks import Ranks
 from nemo_mm.losses import SigmoidLoss, SoftmaxLoss
 
 LOSSES = {"softmax": SoftmaxLoss, "sigmoid": SigmoidLoss}
@@ -160,19 +159,15 @@ def _loss(loss, layers, data, labels):
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_processes_together_are_one(world):
-    cases = [
-        (name, chunk, labelled, 8, 3 + place)
-        for place, (name, chunk, labelled) in enumerate(
-            (name, chunk, labelled) for name in LOSSES for chunk in (None, 1) for labelled in (False, True)
-        )
-    ]
-    with Ranks(world) as ranks:
-        for name, chunk, labelled, count, seed in cases:
-            loss, layers, data = _model(name, chunk, count, seed)
-            value = _loss(loss, layers, data, torch.arange(count) % 3 if labelled else None)
-            value.backward()
-            weights = [*layers.parameters(), *loss.parameters()]
-            expected = {"value": value.detach()} | {str(i): weight.grad for i, weight in enumerate(weights)}
-            for found in ranks.run(_on_a_rank, name, chunk, labelled, count, seed):
-                close(found, expected)
+def test_processes_together_are_one(world, request):
+    ranks = request.getfixturevalue({2: "two_ranks", 4: "four_ranks"}[world])
+    kinds = [(name, chunk, labelled) for name in LOSSES for chunk in (None, 1) for labelled in (False, True)]
+    for seed, (name, chunk, labelled) in enumerate(kinds):
+        count = 8
+        loss, layers, data = _model(name, chunk, count, seed)
+        value = _loss(loss, layers, data, torch.arange(count) % 3 if labelled else None)
+        value.backward()
+        weights = [*layers.parameters(), *loss.parameters()]
+        expected = {"value": value.detach()} | {str(i): weight.grad for i, weight in enumerate(weights)}
+        for found in ranks.run(_on_a_rank, name, chunk, labelled, count, seed):
+            close(found, expected)
