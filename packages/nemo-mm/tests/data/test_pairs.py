@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nemo_core.data import BatchOrder
+from nemo_core.data import BatchOrder, ResumableLoader
 from nemo_core.errors import ConfigError, DataError
 from nemo_llm.tokenizers.byte import ByteTokenizer
 from nemo_mm.data import Captions, Pair, PairData, RandomCrop, TarPairs, TextTokens
@@ -97,8 +97,12 @@ def test_all_of_an_epoch_once_with_workers_too(shards):
 
 
 def test_epochs_differ_and_are_gone_on_with_exactly(shards):
-    loader = data_of(str(shards / "*.tar")).train_dataloader()
+    data = data_of(str(shards / "*.tar"))
+    pairs = data.dataset("train")
+    order = BatchOrder(len(pairs), batch_size=4, seed=5, groups=pairs.groups, window=pairs.window)
+    loader = ResumableLoader(pairs, order, data.collate, random=True)
     first = [texts(batch) for batch in loader]
+    assert first == [texts(batch) for batch in data.train_dataloader()]
     loader.load_state_dict({"epoch": 1, "batch": 0})
     second = [texts(batch) for batch in loader]
     assert first != second

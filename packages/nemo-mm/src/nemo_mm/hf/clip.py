@@ -42,7 +42,7 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     words = towers.tokenizer_of(folder, tokenizer, ("tokenizer.json",))
     second = TextTower(
         # No letter may look ahead, so what stands behind the end of a text, padding, makes no difference.
-        TextTokens(words, length, bos=words.bos_id is not None),
+        TextTokens(words, length, bos=words.adds_bos),
         TextTransformer(text.take("vocab_size", kind="int", default=49408), length, **settings),
         size,
     )

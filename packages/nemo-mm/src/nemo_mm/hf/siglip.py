@@ -46,8 +46,8 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     words, clean = _tokenizer(folder, tokenizer)
     pad = text.take("pad_token_id", kind="int", default=1)
     tokens = TextTokens(
-        words, length, eos=words.eos_id is not None, pad_to_max=True, clean=clean,
-        pad_id=words.pad_id if words.pad_id is not None else pad,
+        words, length, bos=words.adds_bos, eos=words.eos_id is not None, pad_to_max=True, clean=clean,
+        pad_id=words.eos_id if clean == "canonical" else pad if words.pad_id is None else words.pad_id,
     )  # fmt: skip
     words_encoder = TextTransformer(
         text.take("vocab_size", kind="int", default=32000),
@@ -155,7 +155,7 @@ def _tokenizer(folder: Path, given: str | Path | None) -> tuple[Tokenizer, Any]:
     piece = folder / "spiece.model"
     if given is None and piece.is_file():
         # The first SigLIP: SiglipTokenizer drops punctuation before it asks the model, which does the rest.
-        return SentencePieceTokenizer(piece, eos_token="</s>"), "canonical"
+        return SentencePieceTokenizer(piece, eos_token="</s>", adds_bos=False), "canonical"
     return towers.tokenizer_of(folder, given, ("tokenizer.json", "tokenizer.model", "spiece.model")), "none"
 
 

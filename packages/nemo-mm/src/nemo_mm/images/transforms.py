@@ -122,8 +122,9 @@ class ImageTransform(NeuralModule):
     def fit(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Bring one picture (H, W, 3), RGB of 8 bits, to the size of the network: (D, height, width), uint8."""
         picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-        if len(self.mean) == 1 and picture.mode != "L":
-            picture = picture.convert("L")
+        mode = "L" if len(self.mean) == 1 else "RGB"
+        if picture.mode != mode:
+            picture = picture.convert(mode)
         resample = _RESAMPLE[self.resample]
         height, width = self.size
         if picture.size == (width, height) and self.shortest in (None, min(self.size)):

@@ -93,8 +93,9 @@ class ImageTower(Tower):
     def forward(self, images: Tensor) -> Tensor:
         """Return one vector (B, D) for each picture."""
         pixels = self.front(images=images)
-        if self.augmentation is not None:
-            pixels = self.augmentation(pixels=pixels)
+        if self.augmentation is not None and self.training:
+            # A view has no type: an augmentation says less of its output than is so, that it is of the same kind.
+            pixels = self.augmentation(pixels=pixels).view_as(pixels)
         return self.projection(self.encoder(pixels=pixels))  # type: ignore[no-any-return]
 
 
