@@ -74,7 +74,8 @@ def load(model: nn.Module, folder: Path, rules: Iterable[Rule], ignored: tuple[s
         wanted = {name for each in rules for name in each.theirs}
         there = {name for name in files.names() if not name.endswith(ignored)} if ignored else set(files.names())
         problems = [
-            f"{word}: {', '.join(sorted(names)[:_SHOWN])}" + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
+            f"{word}: {', '.join(sorted(names)[:_SHOWN])}"
+            + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
             for word, names in (("missing", wanted - there), ("unexpected", there - wanted))
             if names
         ]
