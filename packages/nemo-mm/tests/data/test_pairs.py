@@ -118,7 +118,7 @@ def test_epochs_differ_and_are_gone_on_with_exactly(shards):
     epoch=st.integers(0, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_processes_share_archives_and_few_are_open_at_a_time(groups, window, batch, ranks, epoch):
+def test_processes_share_the_members_of_archives(groups, window, batch, ranks, epoch):
     size = sum(groups)
     options = {"batch_size": batch, "groups": groups, "window": window, "seed": 3, "world_size": ranks}
     shares = [BatchOrder(size, rank=rank, **options).batches(epoch) for rank in range(ranks)]
@@ -126,22 +126,6 @@ def test_processes_share_archives_and_few_are_open_at_a_time(groups, window, bat
     seen = np.concatenate(steps)
     assert set(seen.tolist()) == set(range(size))
     assert len(seen) < size + ranks
-    # In the order of reading, an archive is left for good before another window is begun.
-    group_of = np.repeat(np.arange(len(groups)), groups)
-    in_order = [item for step in zip(*shares, strict=True) for row in _dealt(step) for item in row][:size]
-    windows: list[set[int]] = []
-    for item in in_order:
-        if windows and group_of[item] in windows[-1]:
-            continue
-        assert all(group_of[item] not in before for before in windows[:-1])
-        if not windows or len(windows[-1]) == window:
-            windows.append(set())
-        windows[-1].add(int(group_of[item]))
-
-
-def _dealt(step):
-    """Rows of one item of each rank: the order in which a step was dealt."""
-    return [[part[place] for part in step if place < len(part)] for place in range(max(map(len, step)))]
 
 
 def test_jsonl_with_paths_and_parquet_with_content(tmp_path):
@@ -224,3 +208,16 @@ def test_random_crops_are_inside(seed):
     found = RandomCrop((0.2, 1.0), (0.5, 2.0), mirror=0.5)(image, rng)
     assert 0 < found.shape[0] <= 24
     assert 0 < found.shape[1] <= 36
+
+
+def test_others_are_read_for_evaluation_alone():
+    pairs = [Pair(np.zeros((4, 4), np.uint8), "yes", str(i), i % 2, others=["no", "never"][: i % 3]) for i in range(4)]
+    data = data_of(pairs, validation=pairs)
+    (batch,) = data.val_dataloader()[0]
+    assert batch.owners.tolist() == [1, 2, 2]
+    assert batch.others["tokens"].shape[0] == 3
+    (batch,) = data.train_dataloader()
+    assert batch.others is None
+    assert batch.labels is None
+    (batch,) = data_of(pairs, train_labels=True).train_dataloader()
+    assert sorted(batch.labels.tolist()) == [0, 0, 1, 1]
