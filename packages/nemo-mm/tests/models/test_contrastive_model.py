@@ -116,7 +116,7 @@ def test_a_batch_of_nothing_but_damage_trains_nothing():
     model.log = lambda *args, **options: None
     loss = model.training_step(PairBatch({}, {}, [], None, 4), 0)
     loss.backward()
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
     assert all(weight.grad is not None and not weight.grad.any() for weight in model.parameters())
 
 
