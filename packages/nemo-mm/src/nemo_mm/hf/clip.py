@@ -107,7 +107,7 @@ def write(model: ContrastiveModel, folder: Path) -> dict[str, Any]:
     return {
         "architectures": ["CLIPModel"],
         "dtype": str(vision.positions.dtype).removeprefix("torch."),
-        "logit_scale_init_value": float(model.loss.log_scale),
+        "logit_scale_init_value": float(model.loss.log_scale.detach()),
         "model_type": "clip",
         "projection_dim": size,
         "text_config": {
