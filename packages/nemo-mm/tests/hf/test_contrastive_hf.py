@@ -100,7 +100,7 @@ def test_logits_agree(theirs):
 
 
 def test_losses_and_gradients_agree(theirs):
-    kind, folder, model = theirs
+    _, folder, model = theirs
     ours = import_hf(folder).train()
     front = ours.second.front
     batch = front.batch([front.read(text) for text in ("a", "bc", "def", "g")])
@@ -161,7 +161,7 @@ def test_the_preprocessor_file_is_understood_by_its_class(theirs, tmp_path):
 
 
 def test_bad_folders(theirs, tmp_path, words):
-    kind, folder, _ = theirs
+    _, folder, _ = theirs
     with pytest.raises(ArchiveError, match=r"has no config\.json"):
         import_hf(tmp_path)
     config = json.loads((folder / "config.json").read_text())
@@ -170,11 +170,11 @@ def test_bad_folders(theirs, tmp_path, words):
         import_hf(folder)
     smaller = {**config, "vision_config": {**config["vision_config"], "num_hidden_layers": 1}}
     (folder / "config.json").write_text(json.dumps(smaller))
-    with pytest.raises(ArchiveError, match="unexpected: vision_model.encoder.layers.1"):
+    with pytest.raises(ArchiveError, match=r"unexpected: vision_model\.encoder\.layers\.1"):
         import_hf(folder)
     wider = {**config, "vision_config": {**config["vision_config"], "intermediate_size": 52}}
     (folder / "config.json").write_text(json.dumps(wider))
-    with pytest.raises(ArchiveError, match="mlp.fc1"):
+    with pytest.raises(ArchiveError, match=r"mlp\.fc1"):
         import_hf(folder)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").unlink()

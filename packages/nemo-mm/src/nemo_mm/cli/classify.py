@@ -56,8 +56,8 @@ def classify(
         print_json(records)
     else:
         table("", ["image", "label", "probability"], [row for record in records for row in _rows(record)])
-    for error in failed:
-        print_problem("error", error.message, error.hint)
+    for each in failed:
+        print_problem("error", each.message, each.hint)
     if failed:
         raise typer.Exit(1)
 

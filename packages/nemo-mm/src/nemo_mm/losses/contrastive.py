@@ -175,7 +175,7 @@ class _Rows(torch.autograd.Function):
     """The mean over rows of a loss on scale x (mine @ other.T) + bias, with all gradients made on the way."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx,
         mine: Tensor,
         other: Tensor,
@@ -206,7 +206,7 @@ class _Rows(torch.autograd.Function):
         return total / count
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         return (*(each * grad for each in ctx.saved_tensors), None, None, None, None)
 
 
@@ -222,4 +222,4 @@ def _rows(
 ) -> Tensor:
     bias = torch.zeros((), device=mine.device) if bias is None else bias.float()
     size = chunk_size or max(1, len(mine))
-    return _Rows.apply(mine, other, scale.float(), bias, labels, every, size, piece)  # type: ignore[no-any-return]
+    return _Rows.apply(mine, other, scale.float(), bias, labels, every, size, piece)

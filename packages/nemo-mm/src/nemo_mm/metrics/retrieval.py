@@ -75,7 +75,7 @@ class EmbeddingScores:
         self._labels.append(labels)
 
     def choose(self, first: Tensor, second: Tensor, others: Tensor, owners: Tensor) -> None:
-        """Count where ``second`` (B, D) fits ``first`` (B, D) better than all of ``others`` (M, D) that it stands against.
+        """Count where ``second`` (B, D) fits ``first`` (B, D) better than its rivals among ``others`` (M, D).
 
         Args:
             first: Vectors of length 1.
@@ -128,12 +128,10 @@ class EmbeddingScores:
             found["loss"] = float(loss(first=first, second=second, labels=labels))
         finally:
             loss.gathered, loss.chunk_size = gathered, chunk
-        for here, there, queries, candidates in (
-            (*kinds, first, second),
-            (*reversed(kinds), second, first),
-        ):
+        here, there = kinds
+        for name, queries, candidates in ((f"{here}_to_{there}", first, second), (f"{there}_to_{here}", second, first)):
             for place, share in recall_at(queries, candidates, own, own).items():
-                found[f"{here}_to_{there}_r{place}"] = share
+                found[f"{name}_r{place}"] = share
         if classes is not None and labels is not None:
             nearest = ((first, second)[classified] @ classes.to(first.device).T).argmax(1)
             found["accuracy"] = float((nearest == labels).float().mean())

@@ -78,7 +78,7 @@ class Attention(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal)
-        return self.out(found.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.out(found.transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
@@ -126,7 +126,7 @@ class Layer(nn.Module):
         return at + self._feed(at)
 
     def _feed(self, x: Tensor) -> Tensor:
-        return self.fc2(activate(self.fc1(self.norm2(x)), self.activation))  # type: ignore[no-any-return]
+        return self.fc2(activate(self.fc1(self.norm2(x)), self.activation))
 
 
 class Transformer(nn.Module):
@@ -192,12 +192,12 @@ class Transformer(nn.Module):
             seen: (B, 1, 1, T), true where the one token may look; ``mask`` if not given.
         """
         x = self(x, mask, causal, last=-1)
-        return self.layers[-1].of_one(x, place, mask if seen is None else seen)  # type: ignore[no-any-return,operator]
+        return self.layers[-1].of_one(x, place, mask if seen is None else seen)
 
     def _through(self, layer: nn.Module, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         if self.recompute and self.training and torch.is_grad_enabled():
-            return checkpoint(layer, x, mask, causal, use_reentrant=False)  # type: ignore[no-any-return]
-        return layer(x, mask, causal)  # type: ignore[no-any-return]
+            return checkpoint(layer, x, mask, causal, use_reentrant=False)
+        return layer(x, mask, causal)
 
 
 def initialise(transformer: Transformer) -> None:
