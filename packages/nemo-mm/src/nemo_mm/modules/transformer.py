@@ -20,12 +20,12 @@ class _QuickGelu(torch.autograd.Function):
     """x sigmoid(1.702 x), which keeps x alone for the way back."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return torch.sigmoid(1.702 * x).mul_(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         gate = torch.sigmoid(1.702 * x)
         # d/dx = gate (1 + 1.702 x (1 - gate))
@@ -40,7 +40,7 @@ def activate(x: Tensor, name: str) -> Tensor:
     tensor([0.0000, 0.8458])
     """
     if name == "quick_gelu":
-        return _QuickGelu.apply(x)  # type: ignore[no-any-return]
+        return _QuickGelu.apply(x)
     return F.gelu(x, approximate="tanh" if name == "gelu_tanh" else "none")
 
 
@@ -192,7 +192,9 @@ class Transformer(nn.Module):
             seen: (B, 1, 1, T), true where the one token may look; ``mask`` if not given.
         """
         x = self(x, mask, causal, last=-1)
-        return self.layers[-1].of_one(x, place, mask if seen is None else seen)
+        last = self.layers[-1]
+        assert isinstance(last, Layer)
+        return last.of_one(x, place, mask if seen is None else seen)
 
     def _through(self, layer: nn.Module, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         if self.recompute and self.training and torch.is_grad_enabled():
