@@ -51,13 +51,14 @@ def words(tmp_path_factory):
 def make(kind: str, folder, words) -> torch.nn.Module:
     torch.manual_seed(3)
     vision = {**LAYERS, "image_size": 24, "patch_size": 8}
-    text = {**LAYERS, "vocab_size": 260, "max_position_embeddings": 20, "bos_token_id": 256, "eos_token_id": 257}
+    text = {**LAYERS, "vocab_size": 260, "max_position_embeddings": 20}
+    text |= {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257}
     if kind == "clip":
         config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)
         model = transformers.CLIPModel(config)
         processor = {"size": {"shortest_edge": 24}, "crop_size": {"height": 24, "width": 24}}
     else:
-        text |= {"pad_token_id": 257, "projection_size": 32}
+        text |= {"projection_size": 32}
         config = transformers.SiglipConfig(text_config=text, vision_config=vision)
         model = transformers.SiglipModel(config)
         torch.nn.init.constant_(model.logit_scale, 2.0)
