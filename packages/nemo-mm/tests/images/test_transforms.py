@@ -55,7 +55,10 @@ def test_the_middle_of_the_scaled_picture_is_what_crop_takes(height, width, size
     expected = image.resize(whole, Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
     found = ImageTransform(size).fit(np.asarray(image)).transpose(1, 2, 0)
     slender = max(height, width) > 8 * min(height, width)
-    assert np.abs(found.astype(int) - np.asarray(expected)).max() <= (4 if slender else 0)
+    off = np.abs(found.astype(int) - np.asarray(expected))
+    # A slender picture is cut before it is scaled: rounding and the limits of 8 bits come in another order.
+    assert off.max() <= (24 if slender else 0)
+    assert off.mean() <= 1
 
 
 def test_a_needle_costs_no_more_than_a_square():

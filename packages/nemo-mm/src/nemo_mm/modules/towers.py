@@ -161,7 +161,7 @@ class SpeechTower(Tower):
         ...
         ...     @typed
         ...     def forward(self, features, length):
-        ...         return features, length
+        ...         return 2 * features, length
         >>> tower = SpeechTower(AudioSamples(8000), MelSpectrogram(8000, features=40), Frames(), width=40, size=5)
         >>> tower(audio=torch.randn(2, 4000), length=torch.tensor([4000, 2000])).shape
         torch.Size([2, 5])
