@@ -51,6 +51,20 @@ class PictureBatch(NamedTuple):
             raise DataError("the pictures have no classes", hint="take a data set that has")
         return self.classes
 
+    def check_classes(self, count: int) -> None:
+        """Check that classes, where there are any, are 0 to ``count - 1``.
+
+        Raises:
+            DataError: One is not.
+        """
+        if self.classes is not None and len(self.classes):
+            low, high = int(self.classes.min()), int(self.classes.max())
+            if low < 0 or high >= count:
+                raise DataError(
+                    f"a picture is of class {low if low < 0 else high}, and the model has {count} classes",
+                    hint="set the number of classes to that of the data",
+                )
+
     def need_texts(self) -> list[str]:
         """Return the texts.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,6 +79,12 @@ class ImageClassifier(Model):
         found = [self.network(pixels=self.transform(images=part.to(self.device))) for part in images.split(batch_size)]
         logits, features = (torch.cat([each[i] for each in found]).float().cpu() for i in range(2))
         return logits.softmax(1), features
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Check the classes while they are on the CPU: a GPU would not say which one is wrong."""
+        if isinstance(batch, PictureBatch):
+            batch.check_classes(self.network.num_classes)
+        return batch
 
     def training_step(self, batch: PictureBatch, batch_index: int) -> Tensor:
         """Return the cross-entropy."""

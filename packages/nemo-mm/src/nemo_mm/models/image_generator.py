@@ -98,6 +98,12 @@ class ImageGenerator(Model):
         predicted: Tensor = self.network(sample=sample, time=time, **(conditions or Conditions()).arguments())
         return predicted
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Check the classes while they are on the CPU: a GPU would not say which one is wrong."""
+        if isinstance(batch, PictureBatch) and self.network.num_classes is not None:
+            batch.check_classes(self.network.num_classes)
+        return batch
+
     def training_step(self, batch: PictureBatch, batch_index: int) -> Tensor:
         """Return the loss of the batch at times that are spread evenly over it."""
         count, device = len(batch.images), batch.images.device
