@@ -1,1 +1,1 @@
-"""Commands of multimodal models."""
+"""Commands of nemo mm."""

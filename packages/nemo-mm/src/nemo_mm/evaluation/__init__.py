@@ -1,4 +1,4 @@
-"""How good made images are."""
+"""How good answers, captions and made images are."""
 
 from typing import TYPE_CHECKING
 
