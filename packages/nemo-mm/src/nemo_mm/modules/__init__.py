@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nemo_mm.modules.towers import SpeechTower as SpeechTower
     from nemo_mm.modules.towers import TextTower as TextTower
     from nemo_mm.modules.towers import Tower as Tower
+    from nemo_mm.modules.tower_text import TowerText as TowerText
     from nemo_mm.modules.transformers_text import TransformersText as TransformersText
     from nemo_mm.modules.vit import VisionTransformer as VisionTransformer
 
