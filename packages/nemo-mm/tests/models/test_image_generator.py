@@ -229,7 +229,7 @@ def test_data_without_what_the_model_is_told_is_refused():
         MODEL._conditions(PictureBatch(torch.zeros(1, 1, 8, 8)))
     for wrong in (-1, 3):
         with pytest.raises(DataError, match=f"of class {wrong}, and the model has 3"):
-            MODEL.on_before_batch_transfer(PictureBatch(torch.zeros(2, 1, 8, 8), torch.tensor([0, wrong])), 0)
+            MODEL._conditions(PictureBatch(torch.zeros(2, 1, 8, 8), torch.tensor([0, wrong])))
 
 
 def test_what_is_no_generator_is_said(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,19 +79,13 @@ class ImageClassifier(Model):
         logits, features = (torch.cat([each[i] for each in found]).float().cpu() for i in range(2))
         return logits.softmax(1), features
 
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Check the classes while they are on the CPU: a GPU would not say which one is wrong."""
-        if isinstance(batch, PictureBatch):
-            batch.check_classes(self.network.num_classes)
-        return batch
-
     def training_step(self, batch: PictureBatch, batch_index: int) -> Tensor:
         """Return the cross-entropy."""
         pixels = self.transform(images=batch.images)
         if self.augment is not None:
             pixels = self.augment(pixels=pixels)
         logits, _ = self.network(pixels=pixels)
-        loss = F.cross_entropy(logits, batch.need_classes(), label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(logits, batch.need_classes(self.network.num_classes), label_smoothing=self.label_smoothing)
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(logits))
         return loss
 
@@ -105,7 +98,7 @@ class ImageClassifier(Model):
         self._evaluate("test", batch)
 
     def _evaluate(self, prefix: str, batch: PictureBatch) -> None:
-        logits, classes = self(batch.images), batch.need_classes()
+        logits, classes = self(batch.images), batch.need_classes(self.network.num_classes)
         right = (logits.argmax(1) == classes).float().mean()
         values = {f"{prefix}_loss": F.cross_entropy(logits, classes), f"{prefix}_accuracy": right}
         self.log_dict(values, prog_bar=True, batch_size=len(classes), sync_dist=True)

@@ -98,12 +98,6 @@ class ImageGenerator(Model):
         predicted: Tensor = self.network(sample=sample, time=time, **(conditions or Conditions()).arguments())
         return predicted
 
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Check the classes while they are on the CPU: a GPU would not say which one is wrong."""
-        if isinstance(batch, PictureBatch) and self.network.num_classes is not None:
-            batch.check_classes(self.network.num_classes)
-        return batch
-
     def training_step(self, batch: PictureBatch, batch_index: int) -> Tensor:
         """Return the loss of the batch at times that are spread evenly over it."""
         count, device = len(batch.images), batch.images.device
@@ -136,7 +130,8 @@ class ImageGenerator(Model):
         return self.process.loss(predicted, clean, noise, time).mean()
 
     def _conditions(self, batch: PictureBatch) -> Conditions:
-        classes = batch.need_classes() if self.network.num_classes is not None else None
+        known = self.network.num_classes
+        classes = None if known is None else batch.need_classes(known)
         if self.network.text_width is None:
             return Conditions(classes)
         with torch.set_grad_enabled(self.train_text_encoder and torch.is_grad_enabled()):
