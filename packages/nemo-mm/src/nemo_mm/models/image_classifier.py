@@ -85,7 +85,9 @@ class ImageClassifier(Model):
         if self.augment is not None:
             pixels = self.augment(pixels=pixels)
         logits, _ = self.network(pixels=pixels)
-        loss = F.cross_entropy(logits, batch.need_classes(self.network.num_classes), label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(
+            logits, batch.need_classes(self.network.num_classes), label_smoothing=self.label_smoothing
+        )
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(logits))
         return loss
 
