@@ -66,9 +66,7 @@ def test_emoji_fit_and_nothing_held_out_is_trained_on():
         pair = composition[index]
         assert len(pair.others) == 4
         assert set(pair.others) <= captions  # the other tones of this emoji were trained on
-    assert (
-        not {other for index in range(len(sets["new_bases"])) for other in sets["new_bases"][index].others} & captions
-    )
+    assert not {other for index in range(len(sets["new_bases"])) for other in sets["new_bases"][index].others} & captions
     tones = [record["skin_tone"] for record in composition.records]
     assert max(map(tones.count, tones)) - min(map(tones.count, tones)) <= 10
 

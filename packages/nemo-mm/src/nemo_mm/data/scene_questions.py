@@ -20,18 +20,7 @@ from nemo_core.errors import DataError
 if TYPE_CHECKING:
     from nemo_llm.tokenizers import Tokenizer
 
-__all__ = [
-    "BOXES",
-    "KINDS",
-    "Balance",
-    "Question",
-    "Scene",
-    "Thing",
-    "questions_of",
-    "read_scenes",
-    "scene_tokenizer",
-    "words",
-]
+__all__ = ["BOXES", "KINDS", "Balance", "Question", "Scene", "Thing", "questions_of", "read_scenes", "scene_tokenizer", "words"]
 
 COLOURS = ("yellow", "black", "blue")
 SHAPES = ("square", "circle", "triangle")
@@ -151,7 +140,9 @@ def _presence(things: Sequence[Thing], place: str) -> Iterable[Question]:
         for shape in ("thing", *SHAPES):
             if colour or shape != "thing":
                 there = any(_is(each, colour, shape) for each in things)
-                yield Question("is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no")
+                yield Question(
+                    "is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no"
+                )
 
 
 def _properties(things: Sequence[Thing], place: str) -> Iterable[Question]:
