@@ -150,6 +150,12 @@ def _generation(registry: Registry) -> None:
         summary="Text encoder of Hugging Face, as archives keep it",
         example=None,
     )
+    registry.module(
+        "mm.TowerText",
+        "nemo_mm.modules.tower_text:TowerText",
+        summary="The text tower of a contrastive model, for pictures of texts",
+        example=None,
+    )
     for name, module, summary in (
         ("ImageGenerator", "image_generator", "Makes pictures of classes or texts, by diffusion or flow matching"),
         ("AutoencoderKL", "autoencoder", "Pictures to small latents and back"),

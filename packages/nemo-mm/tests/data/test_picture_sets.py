@@ -44,7 +44,7 @@ def test_batches_have_what_all_pictures_have():
     with pytest.raises(DataError, match="differ in size"):
         data.collate([LabelledPicture(np.zeros((1, 2, 2), np.uint8)), LabelledPicture(np.zeros((1, 2, 3), np.uint8))])
     with pytest.raises(DataError, match="no classes"):
-        mixed.need_classes()
+        mixed.need_classes(2)
     with pytest.raises(DataError, match="no texts"):
         PictureBatch(torch.zeros(1, 1, 2, 2)).need_texts()
 

@@ -13,7 +13,7 @@ def whitened(count: int, size: int, seed: int) -> torch.Tensor:
     """Features whose mean is exactly zero and whose covariance is exactly one."""
     drawn = torch.randn(count, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     drawn = drawn - drawn.mean(0)
-    return drawn @ torch.linalg.inv(torch.linalg.cholesky(drawn.T.cov())).T
+    return drawn @ torch.linalg.inv(torch.linalg.cholesky(torch.atleast_2d(drawn.T.cov()))).T
 
 
 @settings(deadline=None, max_examples=20)

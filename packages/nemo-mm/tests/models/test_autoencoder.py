@@ -101,11 +101,11 @@ def test_training_brings_images_back_and_makes_latents_of_one_size(tmp_path):
         },
         "data": {
             "_target_": "mm.PictureData",
-            "train": {"_target_": "mm.Mnist", "split": "train", "limit": 256},
+            "train": {"_target_": "mm.Mnist", "split": "train", "limit": 128},
             "validation": {"_target_": "mm.Mnist", "split": "test", "limit": 32},
-            "batch_size": 32,
+            "batch_size": 16,
         },
-        "optim": {"name": "adamw", "lr": 5e-3},
+        "optim": {"name": "adamw", "lr": 1e-2},
         "trainer": {"max_epochs": 3, "accelerator": "cpu", "enable_progress_bar": False},
         "experiment": {"dir": str(tmp_path / "runs"), "tensorboard": False, "curve": False},
     }

@@ -37,7 +37,7 @@ class Mnist(Configured):
     Example:
         >>> digits = Mnist("test", texts=True)
         >>> len(digits), digits[0].image.shape, digits[0].label, digits[0].text
-        (2000, (1, 28, 28), 4, 'a handwritten four')
+        (2000, (1, 28, 28), 2, 'a handwritten two')
     """
 
     def __init__(self, split: Literal["train", "test"], texts: bool = False, limit: int | None = None) -> None:

@@ -41,14 +41,22 @@ class PictureBatch(NamedTuple):
     classes: Tensor | None = None
     texts: list[str] | None = None
 
-    def need_classes(self) -> Tensor:
-        """Return the classes.
+    def need_classes(self, count: int) -> Tensor:
+        """Return the classes, which are 0 to ``count - 1``.
 
         Raises:
-            DataError: The pictures have none.
+            DataError: The pictures have none, or one is not among them. On a GPU only the first is found: looking at
+                classes would make the host wait for all that is under way.
         """
         if self.classes is None:
             raise DataError("the pictures have no classes", hint="take a data set that has")
+        if self.classes.device.type == "cpu" and len(self.classes):
+            low, high = int(self.classes.min()), int(self.classes.max())
+            if low < 0 or high >= count:
+                raise DataError(
+                    f"a picture is of class {low if low < 0 else high}, and the model has {count} classes",
+                    hint="set the number of classes to that of the data",
+                )
         return self.classes
 
     def need_texts(self) -> list[str]:

@@ -85,7 +85,9 @@ class ImageClassifier(Model):
         if self.augment is not None:
             pixels = self.augment(pixels=pixels)
         logits, _ = self.network(pixels=pixels)
-        loss = F.cross_entropy(logits, batch.need_classes(), label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(
+            logits, batch.need_classes(self.network.num_classes), label_smoothing=self.label_smoothing
+        )
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(logits))
         return loss
 
@@ -98,7 +100,7 @@ class ImageClassifier(Model):
         self._evaluate("test", batch)
 
     def _evaluate(self, prefix: str, batch: PictureBatch) -> None:
-        logits, classes = self(batch.images), batch.need_classes()
+        logits, classes = self(batch.images), batch.need_classes(self.network.num_classes)
         right = (logits.argmax(1) == classes).float().mean()
         values = {f"{prefix}_loss": F.cross_entropy(logits, classes), f"{prefix}_accuracy": right}
         self.log_dict(values, prog_bar=True, batch_size=len(classes), sync_dist=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ class ImageGenerator(Model):
         """Whether images can be asked for by class or text."""
         return self.network.num_classes is not None or self.network.text_width is not None
 
-    def train(self, mode: bool = True) -> ImageGenerator:
+    def train(self, mode: bool = True) -> Self:
         """Switch to training, but for the parts that stay as they are."""
         super().train(mode)
         for part in self._fixed():
@@ -130,7 +130,8 @@ class ImageGenerator(Model):
         return self.process.loss(predicted, clean, noise, time).mean()
 
     def _conditions(self, batch: PictureBatch) -> Conditions:
-        classes = batch.need_classes() if self.network.num_classes is not None else None
+        known = self.network.num_classes
+        classes = None if known is None else batch.need_classes(known)
         if self.network.text_width is None:
             return Conditions(classes)
         with torch.set_grad_enabled(self.train_text_encoder and torch.is_grad_enabled()):
@@ -233,7 +234,7 @@ class ImageGenerator(Model):
             )
 
     def _predict(self, conditions: Conditions, scale: float, size: int) -> Callable[[Tensor, Tensor], Tensor]:
-        if scale == 1 or conditions.empty or self.condition_dropout == 0:
+        if scale == 1 or conditions.empty:
             return lambda x, t: self(x, t, conditions)
         none = torch.arange(2 * size, device=self.device) >= size
         both = conditions.repeat_whole(2).without(none)
@@ -280,3 +281,8 @@ class ImageGenerator(Model):
             raise ConfigError(f"ImageGenerator: condition_dropout {self.condition_dropout} is not a share below 1")
         if self.steps < 1 or self.guidance < 0:
             raise ConfigError(f"ImageGenerator: steps {self.steps}, guidance {self.guidance}", hint="25 and 1.5, say")
+        if self.guidance != 1 and self.condition_dropout == 0:
+            raise ConfigError(
+                f"ImageGenerator: guidance {self.guidance} needs a model that knows what no condition is",
+                hint="set condition_dropout=0.1, or guidance=1",
+            )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nemo_mm.modules.text_encoder import CharacterEncoder as CharacterEncoder
     from nemo_mm.modules.text_encoder import TextEncoder as TextEncoder
     from nemo_mm.modules.text_transformer import TextTransformer as TextTransformer
+    from nemo_mm.modules.tower_text import TowerText as TowerText
     from nemo_mm.modules.towers import ImageTower as ImageTower
     from nemo_mm.modules.towers import SpeechTower as SpeechTower
     from nemo_mm.modules.towers import TextTower as TextTower

@@ -35,6 +35,7 @@ class ImageEncoder(NeuralModule):
         ConfigError: ``groups`` does not divide the widths.
 
     Example:
+        >>> import torch
         >>> encoder = ImageEncoder(1, 2, widths=[4, 8], layers=1, groups=2)
         >>> encoder(pixels=torch.zeros(1, 1, 8, 8)).shape
         torch.Size([1, 4, 4, 4])
@@ -98,6 +99,7 @@ class ImageDecoder(NeuralModule):
         attention: As the encoder's.
 
     Example:
+        >>> import torch
         >>> decoder = ImageDecoder(1, 2, widths=[4, 8], layers=1, groups=2)
         >>> decoder(latents=torch.zeros(1, 2, 4, 4)).shape
         torch.Size([1, 1, 8, 8])

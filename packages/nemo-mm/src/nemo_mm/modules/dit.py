@@ -41,7 +41,7 @@ class DiT(NeuralModule):
     """A transformer over patches, whose norms the time and the class set (Peebles and Xie, ICCV 2023).
 
     The image is cut into patches, each a token; a block is attention and a feed-forward network. The condition sets the
-    scale and shift of the layer norm before each, and a gate behind it (``adaLN-Zero``: all gates start at zero, so that
+    scale and shift of the layer norm before each, and a gate behind it (``adaLN-Zero``: gates start at zero, so that
     each block starts as the identity). The last layer turns tokens back into patches.
 
     A class is added to the time. A text, (B, S, D) from any encoder, is attended to: by a cross-attention of each block
