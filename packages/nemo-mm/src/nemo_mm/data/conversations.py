@@ -218,7 +218,8 @@ class VisionConversations(ConversationData):
     def _key(self, paths: list[Path]) -> str:
         where = "" if self.image_folder is None else str(Path(self.image_folder).absolute())
         folders = [str(path.parent.absolute()) for path in paths]
-        return f"{super()._key(paths)}-{hashlib.sha256(json.dumps([where, folders, self.frames]).encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(json.dumps([where, folders, self.frames]).encode()).hexdigest()
+        return f"{super()._key(paths)}-{digest[:8]}"
 
     def _rows(self, store: TokenStore, split: str) -> Any:
         rows = _Rows(store, self.pictures, self.mark, self.sequence_length, self.truncation)
@@ -289,9 +290,7 @@ class _Packed:
         return {**row, "pictures": [picture for item in items for picture in item["pictures"]]}
 
 
-def expanded(
-    tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int
-) -> tuple[np.ndarray, np.ndarray]:
+def expanded(tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int) -> tuple[np.ndarray, np.ndarray]:
     """Return tokens and mask with each mark repeated as often as its picture has embeddings.
 
     >>> expanded(np.array([5, 9, 6, 9]), np.array([0, 0, 1, 0]), [2, 3], mark=9)[0].tolist()

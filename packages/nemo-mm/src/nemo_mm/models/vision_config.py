@@ -92,8 +92,8 @@ class VisionLanguageConfig(MultimodalConfig):
         merge: Features of so many patches down and across become one (Qwen2-VL, arXiv:2409.12191).
         projector: ``mlp``: two layers with a GELU (LLaVA 1.5, arXiv:2310.03744), ``linear``: one.
         projector_bias: Whether its layers have biases.
-        tiles: Grids of tiles, (rows, columns), among which a large picture's best is chosen (LLaVA-NeXT); none: pictures
-            are only scaled.
+        tiles: Grids of tiles, (rows, columns), among which the best for a picture is chosen (LLaVA-NeXT); none:
+            pictures are only scaled.
 
     Example:
         >>> config = VisionLanguageConfig.from_dict({"language": {"vocab_size": 65}, "media_token": 64,

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -40,6 +39,7 @@ class VisionLanguageModel(MultimodalLanguageModel):
         seed: Of new weights.
 
     Example:
+        >>> import torch
         >>> from nemo_llm.megatron import engine
         >>> model = VisionLanguageModel({
         ...     "language": {"vocab_size": 65, "hidden_size": 32, "num_layers": 1, "num_heads": 2}, "media_token": 64,
