@@ -17,7 +17,7 @@ from nemo_llm.megatron.checkpoint import load_model_folder, read_manifest, save_
 from nemo_llm.tokenizers import CharacterTokenizer
 from nemo_mm.models.loading import loaded
 from nemo_mm.models.vision_config import VisionLanguageConfig
-from nemo_mm.models.vision_language import VisionLanguageModel
+from nemo_mm.models.vision_language import VisionLanguageModel, positions_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_vision import LANGUAGE, MARK, VISION, batch, config, model, training
@@ -251,3 +251,52 @@ def test_questions_are_answered_from_a_folder(tmp_path: Path) -> None:
         assert answers == expected
         with pytest.raises(DataError, match="question 1 has 2 marks"):
             found.ask(["<image><image>"], [[picture]])
+
+
+# -------------------------------------------------------------------------------------- positions of three parts
+
+SECTIONS = {**LANGUAGE, "rope": {"sections": [1, 2, 1]}}
+
+
+def test_positions_of_three_parts_are_those_of_qwen2_vl() -> None:
+    qwen = pytest.importorskip("transformers.models.qwen2_vl.modeling_qwen2_vl")
+    index = torch.tensor([[-1, -1, *range(6), -1, *range(6, 12), -1, -1]])
+    found = positions_of(index, (2, 3))[0].t()
+    grid = torch.tensor([1, 2, 3])
+    place = qwen.Qwen2VLModel.get_vision_position_ids
+    text = torch.arange(3)
+    expected = [text[:2].expand(3, 2), place(None, 2, grid), torch.full((3, 1), 5), place(None, 6, grid),
+                (text[:2] + 9).expand(3, 2)]  # fmt: skip
+    assert torch.equal(found, torch.cat(expected, 1))
+
+
+def test_text_alone_does_not_notice_three_parts(running: None) -> None:
+    tokens = torch.randint(0, 60, (2, 9))
+    logits = []
+    for language in (LANGUAGE, SECTIONS):
+        found = model(architecture=config(language))
+        found.build()
+        logits.append(found.logits({"tokens": tokens}))
+    torch.testing.assert_close(*logits)
+
+
+def test_cached_generation_with_three_parts(running: None) -> None:
+    found = model(architecture=config(SECTIONS))
+    found.build()
+    found.eval()
+    media = {"pixels": torch.full((2, 1, 3, 28, 28), 9, dtype=torch.uint8), "pixel_counts": torch.tensor([1, 1])}
+    prompts = [[1, 2, *[MARK] * 4, 7], [*[MARK] * 4, 9, 8, 3, 4, 5]]
+    answers = found.generate(prompts, media, max_tokens=5, greedy=True)
+    for row, prompt in enumerate(prompts):
+        tokens = list(prompt)
+        for _ in range(5):
+            one = {"tokens": torch.tensor([tokens]), **{name: value[row : row + 1] for name, value in media.items()}}
+            tokens.append(int(found.logits(one)[0, -1].argmax()))
+        assert answers[row].tokens == tokens[len(prompt) :]
+
+
+def test_packed_rows_begin_anew() -> None:
+    index = torch.tensor([[-1, 0, 1, 2, 3, -1, -1, 4, 5, 6, 7, -1]])
+    segments = torch.tensor([[1] * 6 + [2] * 6])
+    found = positions_of(index, (2, 2), segments)
+    assert torch.equal(found[:, :6], found[:, 6:])

@@ -125,6 +125,8 @@ class VisionLanguageConfig(MultimodalConfig):
             )
         if self.class_feature and (self.merge > 1 or self.tiles or self.vision.pool != "class"):
             raise ConfigError("class_feature goes with vision.pool=class, and without merge and tiles")
+        if self.tiles and self.language.rope.sections is not None:
+            raise ConfigError("tiles have no positions in height and width", hint="leave language.rope.sections out")
         if self.projector not in ("mlp", "linear"):
             raise ConfigError(f"projector is {self.projector!r}", hint="mlp or linear")
         if not -self.vision.layers < self.features <= self.vision.layers:
