@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nemo_core.errors import ConfigError
 from nemo_llm.models.config import LatentAttention, ModelConfig, Rope
 from nemo_llm.models.layers.rope import RotaryEmbedding, frequencies, rotate
 
@@ -119,3 +120,23 @@ def test_latent_attention_rotates_its_own_dimensions() -> None:
     assert RotaryEmbedding(config)(torch.arange(3), torch.float32).shape[-1] == 3
     angles, _ = frequencies(Rope(), 6, length=3, max_length=3)
     assert len(angles) == 3
+
+
+def test_positions_of_three_parts_turn_as_those_of_qwen2_vl() -> None:
+    qwen = pytest.importorskip("transformers.models.qwen2_vl.modeling_qwen2_vl")
+    sections, dim = (2, 3, 3), 16
+    config = ModelConfig(hidden_size=32, num_heads=2, rope=Rope(sections=sections))
+    positions = torch.randint(0, 50, (2, 5, 3))
+    x = torch.randn(2, 2, 5, dim)
+    angles, _ = frequencies(config.rope, dim, length=50, max_length=50)
+    turned = positions.permute(2, 0, 1)[..., None].float() * angles  # (3, B, S, R / 2)
+    whole = torch.cat([turned, turned], -1)
+    theirs, _ = qwen.apply_multimodal_rotary_pos_emb(x, x, whole.cos(), whole.sin(), list(sections))
+    table = RotaryEmbedding(config)(positions, torch.float32)[0]
+    ours = rotate(x.permute(2, 0, 1, 3), table)
+    torch.testing.assert_close(ours.permute(1, 2, 0, 3), theirs)
+    same = RotaryEmbedding(config)(torch.arange(5).expand(2, 5), torch.float32)
+    parts = RotaryEmbedding(config)(torch.arange(5)[None, :, None].expand(2, 5, 3), torch.float32)
+    assert torch.equal(same, parts)
+    with pytest.raises(ConfigError, match="are not three parts of 8 pairs"):
+        ModelConfig(hidden_size=32, num_heads=2, rope=Rope(sections=(2, 3)))
