@@ -29,7 +29,7 @@ from nemo_mm.data.scenes import SceneData
 
 NLVR = Path(__file__).parents[4].parent / "shared" / "data" / "nlvr-1300"
 needs_nlvr = pytest.mark.skipif(not NLVR.is_dir(), reason="NLVR's pictures are not here")
-ARCHITECTURE = {"vision": {"image_size": [10, 40], "patch_size": 10, "width": 16, "layers": 1, "heads": 2,
+ARCHITECTURE = {"vision": {"image_size": [10, 40], "patch_size": 10, "width": 16, "layers": 2, "heads": 2,
                            "fit": "squash"}}  # fmt: skip
 
 things = st.builds(Thing, st.sampled_from(COLOURS), st.sampled_from(SHAPES), st.integers(0, 90))

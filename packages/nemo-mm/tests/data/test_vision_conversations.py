@@ -15,7 +15,7 @@ from nemo_core.errors import ConfigError, DataError
 from nemo_llm.tokenizers import ByteTokenizer, CharacterTokenizer
 from nemo_mm.data.conversations import VisionConversations
 
-VISION = {"image_size": 28, "patch_size": 14, "width": 16, "layers": 1, "heads": 2}
+VISION = {"image_size": 28, "patch_size": 14, "width": 16, "layers": 2, "heads": 2}
 TOKENIZER = CharacterTokenizer(
     [chr(code) for code in range(10, 127)], special_tokens=["<image>", "<end>"], eos_token="<end>", pad_token="<end>",
     chat_template="{% for m in messages %}{{ m.role[0] }}:{% if m.role == 'assistant' %}{% generation %}"
