@@ -133,7 +133,7 @@ def test_rows_are_cut_between_pictures(folder: Path) -> None:
     assert left["pixel_counts"].tolist() == [1]
     assert TOKENIZER.decode(left["labels"][0][left["loss_mask"][0] > 0].tolist()).endswith("abc<end>")
     with pytest.raises(DataError, match="with its pictures"):
-        batch(data(folder, [several], "error.json", sequence_length=24, truncation="error"))
+        batch(data(folder, [several], "error.json", sequence_length=22, truncation="error"))
 
 
 def test_packed_rows_hold_the_pictures_of_all(folder: Path) -> None:
