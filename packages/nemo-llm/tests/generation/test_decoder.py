@@ -246,11 +246,11 @@ def test_layouts_agree_with_one_process(family: str, values: dict[str, Any], two
         torch.testing.assert_close(torch.tensor(found), alone, atol=2e-5, rtol=1e-4)
 
 
-def test_embeddings_take_the_places_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embeddings_take_the_places_of_tokens(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder_module, "_PREFILL", 4)  # prompts go through in pieces
     config = ModelConfig(**BASE)
-    with engine(seed=1), torch.no_grad():
-        model = build_gpt(config)
+    model = build_gpt(config)
+    with torch.no_grad():
         words = model.embedding.word_embeddings.weight
         decoder = Decoder([model], config)
         meant = [[3, 7, 8, 5, 7, 9], [7, 4]]
