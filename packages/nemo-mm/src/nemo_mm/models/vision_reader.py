@@ -57,7 +57,8 @@ class VisionReader(MediaReader):
             kind=config.projector,
             bias=config.projector_bias,
         )
-        self.newline = nn.Parameter(torch.randn(config.hidden_size) * config.hidden_size**-0.5) if config.tiles else None
+        newline = torch.randn(config.hidden_size) * config.hidden_size**-0.5
+        self.newline = nn.Parameter(newline) if config.tiles else None
         self.layers = config.features if config.features > 0 else config.vision.layers + config.features
         self.hold_unused()
 
@@ -103,7 +104,10 @@ class VisionReader(MediaReader):
             image_counts: (B,), with tiles: how many pictures a row has.
         """
         here = torch.arange(pixels.shape[1], device=pixels.device) < pixel_counts[:, None]
-        features = self.features(pixels[here])
+        present = pixels[here]
+        if len(present) == 0:
+            return self.projector[0].weight.new_zeros(0, self.config.hidden_size), torch.zeros_like(pixel_counts)
+        features = self.features(present)
         if not self.config.tiles:
             return features.flatten(0, 1), pixel_counts * self.config.each
         assert image_sizes is not None
@@ -136,5 +140,4 @@ class VisionReader(MediaReader):
                 total += len(each)
                 start = end
             totals.append(total)
-        embeddings = torch.cat(found) if found else features.flatten(0, 1)
-        return embeddings, torch.tensor(totals, device=features.device)
+        return torch.cat(found), torch.tensor(totals, device=features.device)
