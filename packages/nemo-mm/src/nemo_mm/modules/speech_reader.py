@@ -1,0 +1,144 @@
+"""Speech as a language model reads it: a few embeddings a second, in the place of words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nemo_core import types as nt
+from nemo_core.audio.front_end import FrontEnd
+from nemo_core.errors import ConfigError
+from nemo_core.modules import NeuralModule
+
+__all__ = ["SpeechReader", "embedding_count"]
+
+
+def embedding_count(samples: int, samples_per_embedding: int) -> int:
+    """Return how many embeddings audio of ``samples`` becomes: one for every ``samples_per_embedding`` begun.
+
+    Whoever makes batches counts with it, without the encoder.
+
+    >>> [embedding_count(samples, 800) for samples in (0, 1, 800, 801)]
+    [0, 1, 1, 2]
+    """
+    return -(-samples // samples_per_embedding)
+
+
+class SpeechReader(NeuralModule):
+    """Front end, encoder, subsampler and projector: audio in, embeddings of a language model's width out.
+
+    Audio of n samples gives exactly ``ceil(n / samples_per_embedding)`` embeddings, whatever the encoder: each is made
+    of ``stack`` encoded frames. Where the encoder's padding gives a frame less than that, zeros stand in for it; where
+    it gives more (features that mirror the edges do, by one), these are left out. What pads a batch never counts.
+
+    SALM (Chen et al., "SALM: Speech-augmented language model with in-context learning for speech recognition and
+    translation", 2023) is of this form.
+
+    Args:
+        preprocessor: Audio to features.
+        encoder: Features to encoded frames; any module with the ports ``features`` and ``length``, ``encoded`` and
+            ``length``, and with ``feat_out`` and ``stride``.
+        hidden_size: Width of the embeddings, that of the language model.
+        subsampler: ``stack``: an embedding sees its ``stack`` frames; ``conv``: also those of its neighbours, through a
+            strided convolution over ``2 * stack + 1`` frames.
+        stack: Encoded frames that become one embedding.
+        projector_size: Width of the projector's hidden layer; None: that of the embeddings.
+        dropout: On the embeddings, in training.
+
+    Example:
+        >>> from nemo_core.audio import MelSpectrogram
+        >>> from nemo_mm.modules.strided_encoder import StridedEncoder
+        >>> reader = SpeechReader(MelSpectrogram(8000, features=16), StridedEncoder(16, 24, stride=2), 32, stack=4)
+        >>> reader.samples_per_embedding
+        640
+        >>> embeddings, count = reader(audio=torch.randn(2, 6400), length=torch.tensor([6400, 641]))
+        >>> embeddings.shape, count.tolist()
+        (torch.Size([2, 10, 32]), [10, 2])
+    """
+
+    def __init__(
+        self,
+        preprocessor: FrontEnd,
+        encoder: NeuralModule,
+        hidden_size: int,
+        subsampler: str = "stack",
+        stack: int = 4,
+        projector_size: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        missing = [name for name in ("feat_out", "stride") if not hasattr(encoder, name)]
+        if missing:
+            raise ConfigError(
+                f"{type(encoder).__name__} does not say its {' and '.join(missing)}",
+                hint="give an acoustic encoder, such as asr.ConformerEncoder or asr.ConvASREncoder",
+            )
+        if stack < 1 or hidden_size < 1:
+            raise ConfigError(f"reader: stack is {stack} and hidden_size {hidden_size}", hint="give at least 1 of each")
+        if subsampler not in ("stack", "conv"):
+            raise ConfigError(f"reader.subsampler is {subsampler!r}", hint="stack or conv")
+        self.preprocessor, self.encoder = preprocessor, encoder
+        self.hidden_size, self.stack, self.subsampler = hidden_size, stack, subsampler
+        width, middle = int(encoder.feat_out), projector_size or hidden_size  # type: ignore[arg-type]
+        self.neighbours = (
+            nn.Conv1d(width, width, 2 * stack + 1, stride=stack, padding=stack) if subsampler == "conv" else None
+        )
+        inner = width if subsampler == "conv" else width * stack
+        self.projector = nn.Sequential(
+            nn.LayerNorm(inner), nn.Linear(inner, middle), nn.GELU(), nn.Linear(middle, hidden_size)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio, Hz."""
+        return self.preprocessor.sample_rate
+
+    @property
+    def samples_per_embedding(self) -> int:
+        """How many samples one embedding stands for."""
+        return int(self.preprocessor.hop_length * self.encoder.stride * self.stack)  # type: ignore[operator]
+
+    @property
+    def input_types(self) -> Mapping[str, nt.NeuralType]:
+        """``audio`` (B, T) and ``length`` (B,) in samples."""
+        return self.preprocessor.input_types
+
+    @property
+    def output_types(self) -> Mapping[str, nt.NeuralType]:
+        """``embeddings`` (B, N, H) and ``count`` (B,)."""
+        return {
+            "embeddings": nt.NeuralType(("B", "T", f"D:{self.hidden_size}"), nt.EncodedRepresentation()),
+            "count": nt.NeuralType(("B",), nt.Lengths()),
+        }
+
+    def counts(self, length: Tensor) -> Tensor:
+        """Return how many embeddings (B,) audio of ``length`` (B,) samples becomes."""
+        return torch.div(length + self.samples_per_embedding - 1, self.samples_per_embedding, rounding_mode="floor")
+
+    @nt.typed
+    def forward(self, audio: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings (B, N, H), N those of the longest, and their number (B,); what is behind them is zero."""
+        features, frames = self.preprocessor(audio=audio, length=length)
+        weight = self.projector[1].weight
+        encoded, frames = self.encoder(features=features.to(weight.dtype), length=frames)
+        count = self.counts(length)
+        most = int(count.max())
+        inside = torch.arange(encoded.shape[2], device=encoded.device) < frames[:, None]
+        encoded = encoded * inside[:, None]  # an encoder may leave anything behind the end
+        encoded = functional.pad(encoded, (0, max(0, most * self.stack - encoded.shape[2])))
+        encoded = encoded[:, :, : most * self.stack]
+        embeddings = self.dropout(self.projector(self._subsample(encoded)))
+        inside = torch.arange(most, device=encoded.device) < count[:, None]
+        return embeddings * inside[:, :, None], count
+
+    def _subsample(self, encoded: Tensor) -> Tensor:
+        """Return what each embedding is made of, (B, N, width), of encoded frames (B, D, N * stack)."""
+        if self.neighbours is not None:
+            mixed: Tensor = self.neighbours(encoded)[:, :, : encoded.shape[2] // self.stack]
+            return mixed.transpose(1, 2)
+        batch, width, frames = encoded.shape
+        return encoded.transpose(1, 2).reshape(batch, frames // self.stack, width * self.stack)

@@ -1,0 +1,88 @@
+"""Audio becomes as many embeddings as announced, and nothing but itself decides on them."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nemo_core.audio import MelSpectrogram
+from nemo_core.errors import ConfigError
+from nemo_core.modules import NeuralModule
+from nemo_mm.modules.speech_reader import SpeechReader, embedding_count
+from nemo_mm.modules.strided_encoder import StridedEncoder
+
+
+def make(subsampler="stack", stack=4, stride=2, version=2, hop=80) -> SpeechReader:
+    torch.manual_seed(0)
+    mel = MelSpectrogram(8000, n_window_stride=hop, features=8, pad_to=16, feature_version=version)
+    return SpeechReader(mel, StridedEncoder(8, 12, stride), 16, subsampler=subsampler, stack=stack).eval()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 9000), min_size=1, max_size=4),
+    stack=st.integers(1, 5),
+    stride=st.integers(1, 4),
+    version=st.sampled_from([1, 2]),
+    hop=st.sampled_from([64, 80, 100]),
+    subsampler=st.sampled_from(["stack", "conv"]),
+)
+def test_audio_of_any_length_gives_the_embeddings_that_were_announced(
+    lengths, stack, stride, version, hop, subsampler
+):
+    reader = make(subsampler, stack, stride, version, hop)
+    with torch.no_grad():
+        embeddings, count = reader(audio=torch.randn(len(lengths), max(lengths)), length=torch.tensor(lengths))
+    announced = [embedding_count(length, reader.samples_per_embedding) for length in lengths]
+    assert count.tolist() == announced == reader.counts(torch.tensor(lengths)).tolist()
+    assert embeddings.shape == (len(lengths), max(announced), 16)
+    for row, number in zip(embeddings, announced, strict=True):
+        assert not row[number:].any()
+        assert row[:number].isfinite().all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples=st.integers(1, 20000), stack=st.integers(1, 5), stride=st.integers(1, 4))
+def test_no_encoded_frame_is_left_out(samples, stack, stride):
+    reader = make("stack", stack, stride)
+    frames = reader.preprocessor.frame_lengths(torch.tensor([samples]))
+    _, encoded = reader.encoder(features=torch.zeros(1, 8, max(1, int(frames))), length=frames)
+    assert int(encoded) <= embedding_count(samples, reader.samples_per_embedding) * stack
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    length=st.integers(1, 6000),
+    company=st.integers(1, 9000),
+    subsampler=st.sampled_from(["stack", "conv"]),
+    seed=st.integers(0, 99),
+)
+def test_padding_and_company_change_nothing(length, company, subsampler, seed):
+    reader = make(subsampler)
+    generator = torch.Generator().manual_seed(seed)
+    audio = torch.randn(1, length, generator=generator)
+    batch = torch.zeros(2, max(length, company))
+    batch[0, :length] = audio[0]
+    batch[1, :company] = torch.randn(company, generator=generator)
+    with torch.no_grad():
+        alone, count = reader(audio=audio, length=torch.tensor([length]))
+        together, _ = reader(audio=batch, length=torch.tensor([length, company]))
+    torch.testing.assert_close(together[0, : int(count)], alone[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("subsampler", ["stack", "conv"])
+def test_every_weight_learns(subsampler):
+    reader = make(subsampler).train()
+    embeddings, _ = reader(audio=torch.randn(2, 4000), length=torch.tensor([4000, 3000]))
+    embeddings.square().sum().backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in reader.parameters())
+
+
+def test_wrong_parts_are_refused():
+    mel = MelSpectrogram(8000, features=8)
+    with pytest.raises(ConfigError, match="feat_out and stride"):
+        SpeechReader(mel, NeuralModule(), 16)
+    with pytest.raises(ConfigError, match="subsampler"):
+        make("attention")
+    with pytest.raises(ConfigError, match="stack is 0"):
+        make(stack=0)
