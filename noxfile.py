@@ -27,6 +27,7 @@ TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 COMPARED_WITH = {
     "core": ("soundfile", "soxr"),
     "llm": ("peft", "pyarrow", "tiktoken", "transformers"),
+    "mm": ("pyarrow", "transformers"),
     "tts": ("jieba", "pypinyin"),
 }
 DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
@@ -84,7 +85,7 @@ def unit(session: nox.Session, package: str) -> None:
 @nox.parametrize("pair", PAIRS, ids=["+".join(pair) for pair in PAIRS])
 def pairs(session: nox.Session, pair: tuple[str, str]) -> None:
     """Install two domain packages side by side: either import order, one plugin list, no clash of names."""
-    install(session, *wheels(session, "core", *pair), *TEST_TOOLS)
+    install(session, *wheels(session, *dict.fromkeys(itertools.chain(*map(needs, pair)))), *TEST_TOOLS)
     env = {"NEMO_TEST_PACKAGES": ",".join(pair)}
     pytest(session, str(ROOT / "integration-tests/test_combinations.py"), workers=0, env=env)
 
@@ -224,7 +225,7 @@ def lock(session: nox.Session) -> None:
 
 def needs(package: str) -> tuple[str, ...]:
     """Return ``package`` and those of ours that it is built on."""
-    return ("core",) if package == "core" else ("core", package)
+    return {"core": ("core",), "mm": ("core", "llm", "mm")}.get(package, ("core", package))
 
 
 def job_env(**extra: str) -> dict[str, str]:

@@ -21,7 +21,10 @@ from nemo_llm.generation.linear import Weight
 from nemo_llm.generation.rotations import Rotations
 from nemo_llm.models.config import ModelConfig
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "Replaced"]
+
+#: Places in a prompt (K), and the embeddings (K, hidden) that stand there.
+Replaced = tuple[Any, Tensor]
 
 #: Tokens of each prompt that pass through the model at a time.
 _PREFILL = 512
@@ -63,12 +66,16 @@ class Decoder:
         self.padding: Tensor | None = None
 
     @torch.inference_mode()
-    def start(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> Tensor:
+    def start(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, replaced: Sequence[Replaced | None] = ()
+    ) -> Tensor:
         """Begin with prompts of any lengths, and return the logits (B, V) after each.
 
         Args:
             prompts: Tokens, at least one each.
             max_tokens: How many more will come at most.
+            replaced: For each prompt: which of its embeddings are others than those of its tokens. Used in the first
+                stage of a pipeline.
         """
         longest = max(map(len, prompts))
         rows = [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
@@ -80,8 +87,9 @@ class Decoder:
             self.rotations = Rotations(self.config, lengths, self.dtype, self.device)
         self.caches = [[LayerCache(layer.window) for layer in part.layers] for part in self.parts]
         self.columns = 0
+        others = _Others(replaced, [longest - len(prompt) for prompt in prompts], self.device, self.dtype)
         for start in range(0, longest, _PREFILL):
-            logits = self._forward(tokens[:, start : start + _PREFILL])
+            logits = self._forward(tokens[:, start : start + _PREFILL], others)
         return logits
 
     @torch.inference_mode()
@@ -104,7 +112,7 @@ class Decoder:
             for cache in caches:
                 cache.select(index, first)
 
-    def _forward(self, tokens: Tensor) -> Tensor:
+    def _forward(self, tokens: Tensor, others: _Others | None = None) -> Tensor:
         count = tokens.shape[1]
         columns = range(self.columns, self.columns + count)
         positions = torch.arange(columns.start, columns.stop, device=self.device)[None]
@@ -114,7 +122,12 @@ class Decoder:
         shape = (tokens.shape[0], count, self.config.hidden_size)
         hidden: Tensor | None = None
         for part, caches in zip(self.parts, self.caches, strict=True):
-            hidden = part.embed(tokens, positions) if part.embeds else self.pipeline.receive(shape, part)
+            if part.embeds:
+                hidden = part.embed(tokens, positions)
+                if others is not None:
+                    others.put_into(hidden, columns)
+            else:
+                hidden = self.pipeline.receive(shape, part)
             for layer, cache in zip(part.layers, caches, strict=True):
                 hidden = layer(hidden, step, cache)
             if not part.ends:
@@ -123,6 +136,34 @@ class Decoder:
         part = self.parts[-1]
         logits = part.logits(hidden[:, -1]) if part.ends and hidden is not None else None
         return self.pipeline.share(logits, (shape[0], self.config.vocab_size), part)
+
+
+class _Others:
+    """Embeddings in the places of those of tokens.
+
+    Args:
+        replaced: Of each prompt; none at all where it is empty.
+        padding: Columns of padding at the left of each.
+        device: Where they are needed.
+        dtype: Of the embeddings.
+    """
+
+    def __init__(
+        self, replaced: Sequence[Replaced | None], padding: Sequence[int], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.values: Tensor | None = None
+        found = [(row, each) for row, each in enumerate(replaced) if each is not None and len(each[0])]
+        if found:
+            self.rows = torch.cat([torch.full((len(places),), row) for row, (places, _) in found]).to(device)
+            columns = [torch.as_tensor(places).cpu() + padding[row] for row, (places, _) in found]
+            self.columns = torch.cat(columns).to(device)
+            self.values = torch.cat([values for _, (_, values) in found]).to(device, dtype)
+
+    def put_into(self, hidden: Tensor, columns: range) -> None:
+        """Write those of some columns into their embeddings (B, n, hidden)."""
+        if self.values is not None:
+            here = (self.columns >= columns.start) & (self.columns < columns.stop)
+            hidden[self.rows[here], self.columns[here] - columns.start] = self.values[here]
 
 
 class _Part:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nemo_core.errors import ConfigError, DataError
-from nemo_llm.generation.decoder import Decoder
+from nemo_llm.generation.decoder import Decoder, Replaced
 from nemo_llm.generation.loading import LoadedModel
 from nemo_llm.generation.loop import FinishReason, Row, run
 from nemo_llm.generation.sampling import Sampling, row_keys
@@ -62,6 +62,7 @@ def generate(
     logprobs: bool = False,
     batch_size: int = 64,
     tokenizer: Tokenizer | None = None,
+    replaced: Sequence[Replaced | None] | None = None,
 ) -> list[Generation]:
     """Continue texts.
 
@@ -86,6 +87,8 @@ def generate(
         logprobs: Return the logarithms of the tokens' probabilities too.
         batch_size: Prompts that are computed together.
         tokenizer: If the model has none; needed for texts.
+        replaced: For each prompt, embeddings in the places of those of some tokens: of what is no text, such as an
+            image; (places (K), embeddings (K, hidden)), or None.
 
     Returns:
         One for each prompt, in their order.
@@ -111,6 +114,11 @@ def generate(
         raise ConfigError(f"batch_size is {batch_size}", hint="give a whole number from 1 on")
     job = _Job(model, tokenizer, sampling, eos)
     rows = job.rows([prompts] if isinstance(prompts, str) else prompts, bos, streams=bool(sampling.stop))
+    if replaced is not None:
+        if len(replaced) != len(rows):
+            raise DataError(f"{len(rows)} prompts have embeddings for {len(replaced)}")
+        for row, each in zip(rows, replaced, strict=True):
+            row.replaced = each
     texts: dict[int, list[str]] = {}
     # Prompts of like length together: padding is computed too.
     order = sorted(range(len(rows)), key=lambda place: len(rows[place].prompt))

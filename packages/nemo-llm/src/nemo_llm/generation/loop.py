@@ -12,7 +12,7 @@ from nemo_llm.generation.sampling import Sampling, choose, uniform
 from nemo_llm.generation.stops import StopFinder
 
 if TYPE_CHECKING:
-    from nemo_llm.generation.decoder import Decoder
+    from nemo_llm.generation.decoder import Decoder, Replaced
     from nemo_llm.tokenizers import StreamDecoder
 
 __all__ = ["FinishReason", "Row", "run"]
@@ -33,6 +33,7 @@ class Row:
         tokens: So far; the one that ended it is the last.
         logprobs: Of each token, if asked for.
         finish_reason: Why it has ended; None: it has not.
+        replaced: Which embeddings of the prompt are others than those of its tokens.
     """
 
     prompt: Sequence[int]
@@ -43,6 +44,7 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
+    replaced: Replaced | None = None
 
     def take(self, token: int, ends: Set[int]) -> str:
         """Take a token; return the text that is certain now."""
@@ -89,7 +91,8 @@ def run(
         logprobs: Whether to keep the logarithm of each token's probability, as the model gives it.
     """
     alive = list(rows)
-    logits = decoder.start([row.prompt for row in rows], max(row.room for row in rows))
+    replaced = [row.replaced for row in rows]
+    logits = decoder.start([row.prompt for row in rows], max(row.room for row in rows), replaced)
     seen = None
     if sampling.repetition_penalty != 1:
         seen = torch.zeros(len(rows), logits[:, :known].shape[1], dtype=torch.bool, device=logits.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ def forward_backward(
     micro_batch_size: int | None = None,
     forward_only: bool = False,
     hidden_length: Callable[[Batch], int] | None = None,
+    whole: Collection[str] = (),
 ) -> LossSums:
     """Run a batch through the model and, unless ``forward_only``, its gradients back.
 
@@ -64,6 +65,7 @@ def forward_backward(
         micro_batch_size: Sequences of a micro-batch; see :class:`~nemo_llm.megatron.options.Options`.
         forward_only: No gradients.
         hidden_length: Length of the sequences that stages exchange, where it is not that of ``tokens``.
+        whole: Names of what is no sequence of tokens, which context parallelism does not divide.
 
     Raises:
         DataError: The batch does not divide into micro-batches.
@@ -75,7 +77,7 @@ def forward_backward(
     length = hidden_length(parts[0]) if hidden_length else parts[0]["tokens"].shape[1]
     if layout.context > 1:
         rank = parallel_state.get_context_parallel_rank()
-        parts = [share_of_context(part, layout.context, rank) for part in parts]
+        parts = [share_of_context(part, layout.context, rank, whole) for part in parts]
 
     def step(source: Iterator[Batch], chunk: Any) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]]:
         part = next(source)
@@ -183,10 +185,11 @@ def micro_batches(batch: Batch, layout: Layout, size: int | None = None) -> list
     return [{name: value[start : start + size] for name, value in batch.items()} for start in range(0, rows, size)]
 
 
-def share_of_context(batch: Batch, size: int, rank: int) -> dict[str, Tensor]:
+def share_of_context(batch: Batch, size: int, rank: int, whole: Collection[str] = ()) -> dict[str, Tensor]:
     """Return one process's share of each sequence: two of ``2 * size`` chunks, one from either end.
 
-    With a causal mask late positions see more than early ones; a chunk from either end gives all the same work.
+    With a causal mask late positions see more than early ones; a chunk from either end gives all the same work. What
+    is named in ``whole``, or has one dimension only, stays as it is.
 
     >>> share_of_context({"tokens": torch.arange(8)[None]}, 2, 0)["tokens"].tolist()
     [[0, 1, 6, 7]]
@@ -196,7 +199,7 @@ def share_of_context(batch: Batch, size: int, rank: int) -> dict[str, Tensor]:
     """
     found = {}
     for name, value in batch.items():
-        if value.dim() < 2:
+        if value.dim() < 2 or name in whole:
             found[name] = value
             continue
         if value.shape[1] % (2 * size):

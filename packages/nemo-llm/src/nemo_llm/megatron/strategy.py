@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -302,6 +302,7 @@ class MegatronStrategy(DDPStrategy):
         *,
         forward_only: bool = False,
         hidden_length: Callable[[Batch], int] | None = None,
+        whole: Collection[str] = (),
     ) -> LossSums:
         """Run this process's share of a batch through the model, and its gradients back; see ``schedule``."""
         if not forward_only:
@@ -314,6 +315,7 @@ class MegatronStrategy(DDPStrategy):
             micro_batch_size=None if forward_only and self.layout.pipeline == 1 else self.options.micro_batch_size,
             forward_only=forward_only,
             hidden_length=hidden_length,
+            whole=whole,
         )
 
     def backward(self, closure_loss: Tensor, optimizer: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -410,7 +412,7 @@ def _architecture(model: Mapping[str, Any], instantiate: Callable[[Any, str], An
     kind = None if component is None else component.load()
     if not isinstance(architecture, Mapping) or not (isinstance(kind, type) and issubclass(kind, EngineModel)):
         return None
-    return kind.read_config({**architecture, "vocab_size": architecture.get("vocab_size") or 1}, None)
+    return kind.preview_config(architecture)
 
 
 def _refuse_what_the_engine_does(trainer: Trainer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,14 +11,35 @@ import torch
 from nemo_core.errors import ConfigError
 from nemo_llm.megatron.layout import Layout
 
-__all__ = ["KINDS", "build_parts", "chunks_of", "config_class"]
+__all__ = ["KINDS", "build_parts", "chunks_of", "config_class", "kinds"]
 
-#: Class of a configuration -> its module, and the module whose ``build_chunks`` builds what it describes.
+#: Class of a configuration -> its module, and the module whose ``build_chunks`` builds what it describes. Those of
+#: other packages: :func:`kinds`.
 KINDS = {
     "ModelConfig": ("nemo_llm.models.config", "nemo_llm.models.gpt"),
     "BertConfig": ("nemo_llm.models.bert", "nemo_llm.models.bert_network"),
     "T5Config": ("nemo_llm.models.t5", "nemo_llm.models.t5_network"),
 }
+
+
+def kinds() -> Mapping[str, tuple[str, str]]:
+    """Return :data:`KINDS` and what plugins add to it.
+
+    A plugin names both modules where it registers its model: ``registry.model("demo.Model", "demo.model:Model",
+    architecture="demo.model:DemoConfig", network="demo.network")``.
+
+    >>> kinds()["BertConfig"]
+    ('nemo_llm.models.bert', 'nemo_llm.models.bert_network')
+    """
+    from nemo_core.plugins import registry
+
+    found = {}
+    for component in registry().components("model"):
+        where, network = component.metadata.get("architecture"), component.metadata.get("network")
+        if where and network:
+            module, _, name = where.partition(":")
+            found[name] = (module, network)
+    return {**found, **KINDS}
 
 
 def config_class(kind: str) -> Any:
@@ -27,7 +48,7 @@ def config_class(kind: str) -> Any:
     >>> config_class("BertConfig")().family
     'bert'
     """
-    return getattr(importlib.import_module(KINDS[kind][0]), kind)
+    return getattr(importlib.import_module(kinds()[kind][0]), kind)
 
 
 def chunks_of(
@@ -36,12 +57,12 @@ def chunks_of(
     """Build all of this process's parts of the model that a configuration describes; the engine must run.
 
     Args:
-        config: A ``ModelConfig``, a ``BertConfig`` or a ``T5Config``.
+        config: A ``ModelConfig``, a ``BertConfig``, a ``T5Config``, or what a plugin adds (:func:`kinds`).
         layout: How it is divided; that of the running engine if not given.
         dtype: Of the weights.
         options: Of the kind's ``build_chunks``: ``seed``, fields of the engine's configuration.
     """
-    module = importlib.import_module(KINDS[type(config).__name__][1])
+    module = importlib.import_module(kinds()[type(config).__name__][1])
     return list(module.build_chunks(config, layout, dtype, **options))
 
 

@@ -229,7 +229,7 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; what has its default is left out, but for the sizes."""
-        return _plain(self, keep=("family", "vocab_size", "hidden_size", "num_layers", "num_heads", "ffn_size"))
+        return plain_values(self, keep=("family", "vocab_size", "hidden_size", "num_layers", "num_heads", "ffn_size"))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -242,11 +242,12 @@ class ModelConfig:
         found = dict(values)
         for name, kind in parts.items():
             if isinstance(found.get(name), Mapping):
-                found[name] = _build(kind, found[name], f"{name}.")
-        return _build(cls, found, "")
+                found[name] = build_values(kind, found[name], f"{name}.")
+        return build_values(cls, found, "")
 
 
-def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+def build_values(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Return the dataclass ``kind`` of plain values, lists become tuples; ``where`` stands before names of keys."""
     known = {each.name for each in dataclasses.fields(kind)}
     for key in values:
         if key not in known:
@@ -254,7 +255,8 @@ def _build(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
-def _plain(value: Any, keep: tuple[str, ...] = ()) -> dict[str, Any]:
+def plain_values(value: Any, keep: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the fields of a dataclass as plain values; what has its default is left out, but for ``keep``."""
     found: dict[str, Any] = {}
     for each in dataclasses.fields(value):
         item = getattr(value, each.name)
@@ -262,6 +264,6 @@ def _plain(value: Any, keep: tuple[str, ...] = ()) -> dict[str, Any]:
         if item == default and each.name not in keep:
             continue
         if dataclasses.is_dataclass(item):
-            item = _plain(item)
+            item = plain_values(item)
         found[each.name] = list(item) if isinstance(item, tuple) else item
     return found

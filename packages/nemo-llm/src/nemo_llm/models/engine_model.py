@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,11 @@ class EngineModel(Model):
     def read_config(architecture: Any, tokenizer: Tokenizer | None) -> Any:
         """Return the configuration that ``architecture`` describes, with the tokenizer's vocabulary."""
 
+    @classmethod
+    def preview_config(cls, architecture: Mapping[str, Any]) -> Any:
+        """Return the configuration that a recipe describes, before there is a tokenizer to say the vocabulary."""
+        return cls.read_config({**architecture, "vocab_size": architecture.get("vocab_size") or 1}, None)
+
     @abstractmethod
     def make_chunks(self, layout: Layout, dtype: torch.dtype, options: Mapping[str, Any]) -> list[nn.Module]:
         """Make this process's parts of the model.
@@ -86,6 +91,15 @@ class EngineModel(Model):
     def hidden_length(self, batch: Batch) -> int:
         """Return the length of the sequences that pipeline stages exchange."""
         return int(batch["tokens"].shape[1])
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Return what the parts of the model are given of this process's share of a batch, sequences still whole."""
+        return batch
+
+    @property
+    def whole_entries(self) -> Collection[str]:
+        """Names of a batch's entries that are no sequences of tokens: context parallelism does not divide them."""
+        return ()
 
     @property
     def config(self) -> Any:
@@ -154,14 +168,22 @@ class EngineModel(Model):
             raise TrainingError("the engine does not run", hint="with nemo_llm.megatron.engine(): ...")
         layout = layout or Layout()
         self.chunks.extend(self.make_chunks(layout, dtype, options or {}))
-        if self._source is not None:
-            from nemo_llm.models.sources import load_source
-
-            load_source(self._source, list(self.chunks), self.config)
+        self.load_sources()
         if self.peft is not None:
             from nemo_llm.peft import apply_peft
 
             apply_peft(list(self.chunks), self.peft, seed=self.seed, base=self._source)
+        self.choose_trained()
+
+    def load_sources(self) -> None:
+        """Put the weights of ``init_from`` into the parts."""
+        if self._source is not None:
+            from nemo_llm.models.sources import load_source
+
+            load_source(self._source, list(self.chunks), self.config)
+
+    def choose_trained(self) -> None:
+        """Say of which weights ``requires_grad`` is to be otherwise than it is; called last when the model is built."""
 
     def configure_model(self) -> None:
         """Build the parts, as the strategy lays the processes out."""
@@ -261,7 +283,11 @@ class EngineModel(Model):
 
     def _run(self, batch: Batch, *, forward_only: bool = False) -> LossSums:
         return self.strategy.forward_backward(
-            batch, self.token_losses, forward_only=forward_only, hidden_length=self.hidden_length
+            self.prepare(batch),
+            self.token_losses,
+            forward_only=forward_only,
+            hidden_length=self.hidden_length,
+            whole=self.whole_entries,
         )
 
     def _evaluate(self, stage: str, batch: Batch, index: int) -> None:

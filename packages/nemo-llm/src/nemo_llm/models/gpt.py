@@ -86,14 +86,25 @@ class GPT(GPTModel):
         hidden, _, *rest = super()._preprocess(
             input_ids, needed, decoder_input, inference_context, packed_seq_params, padding_mask
         )
-        if self.embedding_scale is not None and self.pre_process and decoder_input is None:
-            hidden = hidden * self.embedding_scale
+        if self.pre_process and decoder_input is None:
+            if self.embedding_scale is not None:
+                hidden = hidden * self.embedding_scale
+            hidden = self.amend(hidden)
         table = None
         if self.rotary is not None and position_ids is not None:
             table = self.rotary(position_ids, dtype)
         elif self.rotary is not None:
             table = self.rotary.of_sequence(count * part[1], dtype, device, part)
         return hidden, table, *rest
+
+    def amend(self, hidden: Tensor) -> Tensor:
+        """Return the embeddings that the first layer is to see: ``hidden``; a subclass may replace some of them.
+
+        Args:
+            hidden: ``(S, B, H)``; with sequence parallelism this process's share of the sequence, ``(S / tensor, B,
+                H)``.
+        """
+        return hidden
 
     def _tokens_at_hand(self, input_ids: Any, decoder_input: Any) -> tuple[int, torch.dtype, torch.device]:
         dtype = self.config.params_dtype
@@ -146,6 +157,7 @@ def build_gpt(
     layout: Layout | None = None,
     seed: int | None = 0,
     parts: Parts | None = None,
+    kind: type[GPT] = GPT,
     **engine_options: Any,
 ) -> GPT:
     """Build this process's part of a language model; the engine must run.
@@ -159,6 +171,7 @@ def build_gpt(
         layout: How the model is divided; that of the running engine, without sequence parallelism, if not given.
         seed: Of the initial weights, the same in all processes; None: leave them as they are, since others are loaded.
         parts: What layers are built of; the best at hand if not given.
+        kind: A subclass to build.
         engine_options: Values of the engine's configuration (:func:`engine_config`).
 
     Raises:
@@ -178,7 +191,7 @@ def build_gpt(
         )
     engine = engine_config(config, layout, dtype=dtype, **engine_options)
     try:
-        model = GPT(
+        model = kind(
             config,
             engine,
             transformer_layer_spec=block_spec(config, engine, vp_stage=vp_stage, parts=parts),

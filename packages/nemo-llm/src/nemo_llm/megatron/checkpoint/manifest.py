@@ -11,7 +11,7 @@ from nemo_core.errors import ArchiveError, NemoError
 from nemo_core.training.checkpoint_folder import MANIFEST
 from nemo_core.training.checkpoint_folder import read_manifest as read_any
 from nemo_llm.megatron.layout import Layout
-from nemo_llm.models.chunks import KINDS, config_class
+from nemo_llm.models.chunks import config_class, kinds
 
 __all__ = ["FORMAT", "TOKENIZER", "WEIGHTS", "Manifest", "content_of", "read_manifest"]
 
@@ -64,7 +64,7 @@ def content_of(
 
 def _kind(config: Any) -> str:
     name = type(config).__name__
-    if name not in KINDS or type(config) is not config_class(name):
+    if name not in kinds() or type(config) is not config_class(name):
         raise ArchiveError(f"{name} is no architecture that a manifest can name")
     return name
 
@@ -113,8 +113,8 @@ def read_manifest(path: str | Path) -> Manifest:
 
 def _config(kind: Any, values: Any) -> Any:
     """Build a configuration; the manifest chooses among known kinds, it never names code."""
-    if kind not in KINDS:
-        raise ArchiveError(f"there is no kind of model {kind!r}")
+    if kind not in kinds():
+        raise ArchiveError(f"there is no kind of model {kind!r}", hint="is the package installed that it is of?")
     if not isinstance(values, Mapping):
         raise ArchiveError("there is no architecture")
     return config_class(kind).from_dict(values)

@@ -45,14 +45,16 @@ def describe(chunks: Sequence[Any]) -> ModelState:
     """Return what is stored of the parts of a model, as the engine says.
 
     Weights that FSDP divides are stored as what they are parts of; how the engine counts them holds only where they
-    divide evenly. Of a model with adapters these alone are stored: the rest is as it was in what it was made from.
+    divide evenly. Of a model with adapters these are stored, and what is trained beside them: the rest is as it was in
+    what the model was made from.
     """
     found = ModelState()
     for number, chunk in enumerate(chunks):
         part = f"model{number}"
         tensors = chunk.sharded_state_dict(metadata=dict(_METADATA))
         if adapter_note(chunk) is not None:
-            tensors = {name: each for name, each in tensors.items() if is_adapter_key(name)}
+            trained = {name for name, weight in chunk.named_parameters() if weight.requires_grad}
+            tensors = {name: each for name, each in tensors.items() if is_adapter_key(name) or name in trained}
         found.tensors[part] = tensors
         for name, weight in chunk.state_dict(keep_vars=True).items():
             described = tensors.get(name)
