@@ -104,11 +104,15 @@ class ConversationData(LanguageDataModule):
         def make(temporary: Path, alive: Callable[[], None]) -> None:
             units = ["line"] * len(paths)
             write_store(temporary, self._sequences(paths, units, alive), [str(path) for path in paths], units)
+            self._write_more(temporary)
 
         store = TokenStore(make_once(folder, make, timeout=self.cache_timeout))
         if len(store) == 0:
             raise DataError(f"{', '.join(map(str, paths))}: no conversations")
         return store
+
+    def _write_more(self, folder: Path) -> None:
+        """Write what a subclass keeps beside the tokens in ``folder``, which is a whole store by now."""
 
     def _sequences(self, paths: list[Path], units: list[str], alive: Callable[[], None]) -> Iterator[Sequenced]:
         from nemo_core.cli.output import progress

@@ -48,7 +48,7 @@ class TokenStore:
         try:
             self.info: dict[str, Any] = json.loads((folder / _INFO).read_text(encoding="utf-8"))
             self._starts = np.load(folder / _STARTS, allow_pickle=False)
-            self._places = np.load(folder / _PLACES, allow_pickle=False)
+            self.places: np.ndarray = np.load(folder / _PLACES, allow_pickle=False)
             self.learned: np.ndarray = np.load(folder / _LEARNED, allow_pickle=False)
             total = int(self._starts[-1])
             self._tokens = _mapped(folder / _TOKENS, np.int32, total)
@@ -68,7 +68,7 @@ class TokenStore:
 
     def where(self, index: int) -> str:
         """Return the file and the record that a sequence comes from."""
-        file, number = self._places[index]
+        file, number = self.places[index]
         return f"{self.info['files'][file]}, {self.info['units'][file]} {number}"
 
     def __reduce__(self) -> tuple[Any, ...]:

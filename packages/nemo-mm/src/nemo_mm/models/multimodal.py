@@ -157,9 +157,9 @@ class MultimodalLanguageModel(EngineModel):
         chunks: list[Any] = list(self.chunks)
         named = [(_name(name), weight) for chunk in chunks for name, weight in chunk.named_parameters()]
         if self.peft is not None:
-            for name, weight in named:
-                if name.startswith("reader."):
-                    weight.requires_grad_(True)
+            for reader in (chunk.reader for chunk in chunks if chunk.reader is not None):
+                reader.requires_grad_(True)
+                reader.hold_unused()
         for pattern in self.freeze_patterns:
             found = [weight for name, weight in named if _is_part(name, pattern)]
             if not _anywhere(bool(found)):

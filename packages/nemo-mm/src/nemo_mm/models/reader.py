@@ -19,3 +19,6 @@ class MediaReader(NeuralModule):
 
     Sub-modules are named by what they are (``encoder``, ``projector``): settings that freeze a part name them.
     """
+
+    def hold_unused(self) -> None:
+        """Take weights that no embedding depends on out of the training; called when the others are to be trained."""
