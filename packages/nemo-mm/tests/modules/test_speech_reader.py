@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nemo_core.audio import MelSpectrogram
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
+from nemo_mm.data.speech_chat import collate_audio
 from nemo_mm.modules.speech_reader import SpeechReader, embedding_count
 from nemo_mm.modules.strided_encoder import StridedEncoder
 
@@ -16,6 +17,11 @@ def make(subsampler="stack", stack=4, stride=2, version=2, hop=80) -> SpeechRead
     torch.manual_seed(0)
     mel = MelSpectrogram(8000, n_window_stride=hop, features=8, pad_to=16, feature_version=version)
     return SpeechReader(mel, StridedEncoder(8, 12, stride), 16, subsampler=subsampler, stack=stack).eval()
+
+
+def batch_of(rows: list[list[int]]) -> dict[str, torch.Tensor]:
+    recordings = [[torch.randn(length).numpy() for length in row] for row in rows]
+    return collate_audio(recordings)
 
 
 @settings(max_examples=40, deadline=None)
@@ -32,13 +38,11 @@ def test_audio_of_any_length_gives_the_embeddings_that_were_announced(
 ):
     reader = make(subsampler, stack, stride, version, hop)
     with torch.no_grad():
-        embeddings, count = reader(audio=torch.randn(len(lengths), max(lengths)), length=torch.tensor(lengths))
+        embeddings, counts = reader(**batch_of([lengths, lengths[:1], []]))
     announced = [embedding_count(length, reader.samples_per_embedding) for length in lengths]
-    assert count.tolist() == announced == reader.counts(torch.tensor(lengths)).tolist()
-    assert embeddings.shape == (len(lengths), max(announced), 16)
-    for row, number in zip(embeddings, announced, strict=True):
-        assert not row[number:].any()
-        assert row[:number].isfinite().all()
+    assert counts.tolist() == [sum(announced), announced[0], 0]
+    assert embeddings.shape == (sum(announced) + announced[0], 16)
+    assert embeddings.isfinite().all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -60,22 +64,26 @@ def test_no_encoded_frame_is_left_out(samples, stack, stride):
 def test_padding_and_company_change_nothing(length, company, subsampler, seed):
     reader = make(subsampler)
     generator = torch.Generator().manual_seed(seed)
-    audio = torch.randn(1, length, generator=generator)
-    batch = torch.zeros(2, max(length, company))
-    batch[0, :length] = audio[0]
-    batch[1, :company] = torch.randn(company, generator=generator)
+    audio = torch.randn(length, generator=generator).numpy()
+    other = torch.randn(company, generator=generator).numpy()
     with torch.no_grad():
-        alone, count = reader(audio=audio, length=torch.tensor([length]))
-        together, _ = reader(audio=batch, length=torch.tensor([length, company]))
-    torch.testing.assert_close(together[0, : int(count)], alone[0], atol=1e-5, rtol=1e-5)
+        alone, counts = reader(**collate_audio([[audio]]))
+        together, _ = reader(**collate_audio([[other], [other, audio]]))
+    torch.testing.assert_close(together[-int(counts) :], alone, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("subsampler", ["stack", "conv"])
 def test_every_weight_learns(subsampler):
     reader = make(subsampler).train()
-    embeddings, _ = reader(audio=torch.randn(2, 4000), length=torch.tensor([4000, 3000]))
+    embeddings, _ = reader(**batch_of([[4000], [3000]]))
     embeddings.square().sum().backward()
     assert all(weight.grad is not None and weight.grad.any() for weight in reader.parameters())
+
+
+def test_a_batch_without_audio_has_no_embeddings():
+    embeddings, counts = make()(**batch_of([[], []]))
+    assert embeddings.shape == (0, 16)
+    assert counts.tolist() == [0, 0]
 
 
 def test_wrong_parts_are_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +15,16 @@ from nemo_core.errors import ConfigError, DataError
 from nemo_llm.data.chat import ChatEncoder, LossOn
 from nemo_llm.data.module import LanguageDataModule
 from nemo_llm.data.sequences import training_item
+from nemo_mm.data.conversations import expanded
 from nemo_mm.data.spoken import AUDIO_MARK, SkippedRow, SpeechConversations, SpokenRow
 from nemo_mm.modules.speech_reader import embedding_count
 
 if TYPE_CHECKING:
     from nemo_llm.tokenizers import Tokenizer
 
-__all__ = ["SpeechChatData", "SpeechEncoder"]
+__all__ = ["SpeechChatData", "SpeechEncoder", "collate_audio"]
+
+_log = logging.getLogger(__name__)
 
 
 class SpeechEncoder:
@@ -75,18 +79,16 @@ class SpeechEncoder:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return tokens and mask with as many placeholders for each mark as its audio has embeddings."""
         tokens = np.asarray(ids, np.int64)
-        marks = np.flatnonzero(tokens == self.media_token)
-        if len(marks) != len(audio):
+        marks = int((tokens == self.media_token).sum())
+        if marks != len(audio):
             raise DataError(
-                f"{where}: its texts say {AUDIO_MARK} {len(marks)} times, and it has {len(audio)} recordings",
+                f"{where}: its texts say {AUDIO_MARK} {marks} times, and it has {len(audio)} recordings",
                 hint=f"write {AUDIO_MARK} once for each recording",
             )
-        repeats = np.ones(len(tokens), np.int64)
-        for mark, samples in zip(marks, audio, strict=True):
-            if len(samples) == 0:
-                raise DataError(f"{where}: a recording has no samples")
-            repeats[mark] = embedding_count(len(samples), self.samples_per_embedding)
-        return np.repeat(tokens, repeats), np.repeat(np.asarray(mask, np.int64), repeats)
+        if any(len(samples) == 0 for samples in audio):
+            raise DataError(f"{where}: a recording has no samples")
+        counts = [embedding_count(len(samples), self.samples_per_embedding) for samples in audio]
+        return expanded(tokens, np.asarray(mask, np.int64), counts, self.media_token)
 
 
 def media_token(tokenizer: Tokenizer) -> int:
@@ -327,7 +329,5 @@ class _Rows:
 def _nothing(error: DataError | None = None) -> dict[str, Any]:
     """Return a row that counts for nothing."""
     if error is not None:
-        import logging
-
-        logging.getLogger(__name__).warning("skipped: %s", error.message)
+        _log.warning("skipped: %s", error.message)
     return {"tokens": np.zeros(2, np.int64), "loss_mask": np.zeros(2, np.int64), "audio": [], "kind": 0, "skipped": 1}

@@ -127,8 +127,9 @@ def _check_answer(answer: Any, where: str) -> None:
 class SpeechTasks(Configured):
     """Speech with its text, asked about.
 
-    In training an utterance is asked one question, drawn by the weights of the tasks. In evaluation each is asked every
-    question, in the first of its wordings: item i is utterance ``i // tasks`` and task ``i % tasks``.
+    In training an utterance is asked ``questions`` in one conversation, drawn by the weights of the tasks, no task twice,
+    in any order. In evaluation each is asked every question in a conversation of its own, in the first of its wordings:
+    item i is utterance ``i // tasks`` and task ``i % tasks``.
 
     Answers name what is known: ``{text}``, fields of the manifest's lines (``{translation}``), and what follows from
     the words: ``{count}``, ``{first}``, ``{last}``, ``{reversed}``, and ``{translated}``, word by word with the table
@@ -139,6 +140,8 @@ class SpeechTasks(Configured):
             items with ``audio`` (T,), ``text``, ``name`` and ``fields``, ``sample_rate``, perhaps
             ``sample(index, rng)`` and ``lengths``, such as ``asr.ConnectedDigits``.
         tasks: What is asked; see :func:`parse_tasks`.
+        questions: How many an utterance is asked in training; the audio is heard once for all.
+        training: Whether the set is for training: then it is as long as there are utterances.
         sample_rate: Of the audio handed out, Hz.
         channel: Which channel of files that have several.
         resample: If false, audio of another rate is bad instead of being resampled.
@@ -162,6 +165,8 @@ class SpeechTasks(Configured):
         tasks: Mapping[str, Any],
         sample_rate: int = 16000,
         *,
+        questions: int = 1,
+        training: bool = False,
         channel: int | str | None = None,
         resample: bool = True,
         on_bad_audio: Literal["raise", "skip"] = "raise",
@@ -172,7 +177,12 @@ class SpeechTasks(Configured):
             speech = [speech]
         files = isinstance(speech, Sequence) and all(isinstance(each, (str, Path)) for each in speech)
         self.speech: Any = _Recordings(Manifest(speech, require_text=True), self.policy) if files else speech
-        self._rates: np.ndarray = np.cumsum([task.weight for task in self.tasks])
+        asked = sum(1 for task in self.tasks if task.weight)
+        if not 1 <= questions <= asked:
+            raise ConfigError(f"questions is {questions}", hint=f"from 1 to the {asked} tasks that have a weight")
+        self.questions, self.training = questions, training
+        weights = np.array([task.weight for task in self.tasks])
+        self._rates: np.ndarray = weights / weights.sum()
 
     @property
     def kinds(self) -> list[str]:
@@ -180,44 +190,52 @@ class SpeechTasks(Configured):
         return [task.name for task in self.tasks]
 
     def __len__(self) -> int:
-        return len(self.speech) * len(self.tasks)
+        return len(self.speech) * self._each
+
+    @property
+    def _each(self) -> int:
+        """Items about an utterance."""
+        return 1 if self.training else len(self.tasks)
 
     def __getitem__(self, index: int) -> SpokenRow | SkippedRow:
-        utterance, kind = divmod(range(len(self))[index], len(self.tasks))
+        utterance, kind = divmod(range(len(self))[index], self._each)
+        asked = range(len(self.tasks)) if self.training else [kind]
         try:
-            return self._row(self.speech[utterance], kind, self.tasks[kind].prompts[0])
+            return self._row(self.speech[utterance], [(each, self.tasks[each].prompts[0]) for each in asked])
         except DataError as error:
             return self.policy.skipped(error)
 
     def sample(self, index: int, rng: np.random.Generator) -> SpokenRow | SkippedRow:
-        """Return a row about utterance ``index // tasks``; the task, its wording and all else are drawn from ``rng``.
-
-        An epoch so asks as many questions as there are.
-        """
-        kind = int(np.searchsorted(self._rates, rng.random() * self._rates[-1], side="right"))
-        prompts = self.tasks[kind].prompts
-        prompt = prompts[int(rng.integers(len(prompts)))]
-        utterance = range(len(self))[index] // len(self.tasks)
+        """Return a row about an utterance; the questions, their wordings and all else are drawn from ``rng``."""
+        drawn = rng.choice(len(self.tasks), self.questions, replace=False, p=self._rates)
+        asked = []
+        for kind in drawn.tolist():
+            prompts = self.tasks[kind].prompts
+            asked.append((kind, prompts[int(rng.integers(len(prompts)))]))
+        utterance = range(len(self))[index] // self._each
         draw = getattr(self.speech, "sample", None)
         try:
-            return self._row(self.speech[utterance] if draw is None else draw(utterance, rng), kind, prompt)
+            return self._row(self.speech[utterance] if draw is None else draw(utterance, rng), asked)
         except DataError as error:
             return self.policy.skipped(error)
 
     @property
     def lengths(self) -> np.ndarray:
         """Seconds of every row's audio (N,)."""
-        return np.repeat(np.asarray(self.speech.lengths), len(self.tasks))
+        return np.repeat(np.asarray(self.speech.lengths), self._each)
 
-    def _row(self, utterance: Any, kind: int, prompt: str) -> SpokenRow:
-        task, where = self.tasks[kind], utterance.name
+    def _row(self, utterance: Any, asked: Sequence[tuple[int, str]]) -> SpokenRow:
+        where = utterance.name
         rate = getattr(self.speech, "sample_rate", self.policy.sample_rate)
         audio = np.asarray(utterance.audio, np.float32)
         if rate != self.policy.sample_rate:
             audio = self._resampled(audio, rate, where)
-        answer = task.answer_to(utterance.text, utterance.fields, where)
-        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-        return SpokenRow(Conversation(where, messages), [audio], kind)
+        messages = []
+        for place, (kind, prompt) in enumerate(asked):
+            question = prompt if place == 0 else prompt.replace(AUDIO_MARK, "").strip()
+            answer = self.tasks[kind].answer_to(utterance.text, utterance.fields, where)
+            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        return SpokenRow(Conversation(where, messages), [audio], asked[0][0])
 
     def _resampled(self, audio: np.ndarray, rate: int, where: str) -> np.ndarray:
         from nemo_core.audio.files import prepare_samples

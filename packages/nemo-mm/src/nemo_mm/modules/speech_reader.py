@@ -12,6 +12,7 @@ from nemo_core import types as nt
 from nemo_core.audio.front_end import FrontEnd
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
+from nemo_mm.models.reader import MediaReader
 
 __all__ = ["SpeechReader", "embedding_count"]
 
@@ -27,7 +28,7 @@ def embedding_count(samples: int, samples_per_embedding: int) -> int:
     return -(-samples // samples_per_embedding)
 
 
-class SpeechReader(NeuralModule):
+class SpeechReader(MediaReader):
     """Front end, encoder, subsampler and projector: audio in, embeddings of a language model's width out.
 
     Audio of n samples gives exactly ``ceil(n / samples_per_embedding)`` embeddings, whatever the encoder: each is made
@@ -46,6 +47,8 @@ class SpeechReader(NeuralModule):
             strided convolution over ``2 * stack + 1`` frames.
         stack: Encoded frames that become one embedding.
         projector_size: Width of the projector's hidden layer; None: that of the embeddings.
+        scale: Standard deviation of new embeddings. A language model learns to listen only where it is neither much
+            below that of words nor far above: what enters its residual stream so large is hardly changed by its layers.
         dropout: On the embeddings, in training.
 
     Example:
@@ -54,9 +57,11 @@ class SpeechReader(NeuralModule):
         >>> reader = SpeechReader(MelSpectrogram(8000, features=16), StridedEncoder(16, 24, stride=2), 32, stack=4)
         >>> reader.samples_per_embedding
         640
-        >>> embeddings, count = reader(audio=torch.randn(2, 6400), length=torch.tensor([6400, 641]))
-        >>> embeddings.shape, count.tolist()
-        (torch.Size([2, 10, 32]), [10, 2])
+        >>> length = torch.tensor([[6400, 641], [640, 0]])
+        >>> audio = torch.randn(2, 2, 6400)
+        >>> embeddings, counts = reader(audio=audio, audio_length=length, audio_counts=torch.tensor([2, 1]))
+        >>> embeddings.shape, counts.tolist()
+        (torch.Size([13, 32]), [12, 1])
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class SpeechReader(NeuralModule):
         subsampler: str = "stack",
         stack: int = 4,
         projector_size: int | None = None,
+        scale: float = 0.3,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -88,8 +94,9 @@ class SpeechReader(NeuralModule):
         )
         inner = width if subsampler == "conv" else width * stack
         self.projector = nn.Sequential(
-            nn.LayerNorm(inner), nn.Linear(inner, middle), nn.GELU(), nn.Linear(middle, hidden_size)
+            nn.LayerNorm(inner), nn.Linear(inner, middle), nn.GELU(), nn.Linear(middle, hidden_size), nn.LayerNorm(hidden_size)
         )
+        nn.init.constant_(self.projector[-1].weight, scale)  # type: ignore[arg-type]
         self.dropout = nn.Dropout(dropout)
 
     @property
@@ -104,15 +111,19 @@ class SpeechReader(NeuralModule):
 
     @property
     def input_types(self) -> Mapping[str, nt.NeuralType]:
-        """``audio`` (B, T) and ``length`` (B,) in samples."""
-        return self.preprocessor.input_types
+        """``audio`` (B, M, T), ``audio_length`` (B, M) in samples, and ``audio_counts`` (B,): recordings in a row."""
+        return {
+            "audio": nt.NeuralType(("B", "ANY", "T"), nt.AudioSignal(freq=self.sample_rate)),
+            "audio_length": nt.NeuralType(("B", "ANY"), nt.Lengths()),
+            "audio_counts": nt.NeuralType(("B",), nt.Lengths()),
+        }
 
     @property
     def output_types(self) -> Mapping[str, nt.NeuralType]:
-        """``embeddings`` (B, N, H) and ``count`` (B,)."""
+        """``embeddings`` (N, H) and ``counts`` (B,)."""
         return {
-            "embeddings": nt.NeuralType(("B", "T", f"D:{self.hidden_size}"), nt.EncodedRepresentation()),
-            "count": nt.NeuralType(("B",), nt.Lengths()),
+            "embeddings": nt.NeuralType(("ANY", f"D:{self.hidden_size}"), nt.EncodedRepresentation()),
+            "counts": nt.NeuralType(("B",), nt.Lengths()),
         }
 
     def counts(self, length: Tensor) -> Tensor:
@@ -120,8 +131,22 @@ class SpeechReader(NeuralModule):
         return torch.div(length + self.samples_per_embedding - 1, self.samples_per_embedding, rounding_mode="floor")
 
     @nt.typed
-    def forward(self, audio: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """Return embeddings (B, N, H), N those of the longest, and their number (B,); what is behind them is zero."""
+    def forward(self, audio: Tensor, audio_length: Tensor, audio_counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings (N, H) of all rows, one behind the other, and how many each row has (B,)."""
+        here = torch.arange(audio.shape[1], device=audio.device) < audio_counts[:, None]
+        length = audio_length[here]
+        if len(length) == 0:
+            return self.projector[1].weight.new_zeros(0, self.hidden_size), audio_counts * 0
+        embeddings, count = self.encode(audio[here][:, : int(length.max())], length)
+        inside = torch.arange(embeddings.shape[1], device=audio.device) < count[:, None]
+        counts = (self.counts(audio_length) * here).sum(1)
+        return embeddings[inside], counts
+
+    def encode(self, audio: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings (B, N, H) of audio (B, T) of ``length`` (B,) samples, and their number (B,).
+
+        N is that of the longest; what is behind the end is of no use.
+        """
         features, frames = self.preprocessor(audio=audio, length=length)
         weight = self.projector[1].weight
         encoded, frames = self.encoder(features=features.to(weight.dtype), length=frames)
@@ -130,10 +155,8 @@ class SpeechReader(NeuralModule):
         inside = torch.arange(encoded.shape[2], device=encoded.device) < frames[:, None]
         encoded = encoded * inside[:, None]  # an encoder may leave anything behind the end
         encoded = functional.pad(encoded, (0, max(0, most * self.stack - encoded.shape[2])))
-        encoded = encoded[:, :, : most * self.stack]
-        embeddings = self.dropout(self.projector(self._subsample(encoded)))
-        inside = torch.arange(most, device=encoded.device) < count[:, None]
-        return embeddings * inside[:, :, None], count
+        embeddings = self.dropout(self.projector(self._subsample(encoded[:, :, : most * self.stack])))
+        return embeddings, count
 
     def _subsample(self, encoded: Tensor) -> Tensor:
         """Return what each embedding is made of, (B, N, width), of encoded frames (B, D, N * stack)."""

@@ -1,0 +1,1 @@
+"""Commands of nemo-mm; heavy imports are inside the functions."""

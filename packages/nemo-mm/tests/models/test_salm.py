@@ -1,0 +1,1 @@
+"""Models that hear: what they make of audio, how they are trained in stages, kept and asked."""
