@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from nemo_mm.data.word_tokenizer import word_tokenizer
 from nemo_mm.models.salm import SpeechLanguageModel
 
 MARK = 60
@@ -60,3 +62,32 @@ def batch(step: int, rows: int = 8, length: int = 24) -> dict[str, Tensor]:
         "kind": torch.zeros(rows, dtype=torch.long),
         "skipped": torch.zeros(rows, dtype=torch.long),
     }
+
+
+TEMPLATE = (
+    "{% for m in messages %}{% if m.role == 'user' %}<user>{{ m.content }}{% else %}<assistant>"
+    "{% generation %}{{ m.content }}<end>{% endgeneration %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def tokenizer() -> Any:
+    special = ["<audio>", "<user>", "<assistant>", "<end>"]
+    return word_tokenizer("what is it one two", special, eos_token="<end>", pad_token="<end>", chat_template=TEMPLATE)
+
+
+def architecture(**changes: Any) -> dict[str, Any]:
+    language = {**ARCHITECTURE["language"], "vocab_size": None, "num_layers": 1}
+    return {**ARCHITECTURE, "language": language, "media_token": "<audio>", **changes}
+
+
+def saved(folder: Path) -> Path:
+    """Write a model with its tokenizer, as a run does."""
+    from nemo_llm.megatron import engine
+    from nemo_llm.megatron.checkpoint import save_model_folder
+
+    with engine(seed=1):
+        model = SpeechLanguageModel(architecture(), tokenizer(), seed=1)
+        model.build()
+        path = folder / "model.dist"
+        return save_model_folder(path, list(model.chunks), model.config, tokenizer=model.tokenizer)

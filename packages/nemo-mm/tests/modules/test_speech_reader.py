@@ -86,6 +86,15 @@ def test_a_batch_without_audio_has_no_embeddings():
     assert counts.tolist() == [0, 0]
 
 
+def test_features_are_made_in_full_precision():
+    batch = batch_of([[4000]])
+    with torch.no_grad():
+        expected, _ = make()(**batch)
+        found, _ = make().bfloat16()(**batch)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
+
+
 def test_wrong_parts_are_refused():
     mel = MelSpectrogram(8000, features=8)
     with pytest.raises(ConfigError, match="feat_out and stride"):

@@ -66,7 +66,8 @@ def transcribe(
     Example:
       nemo mm transcribe runs/salm_digits/latest a.wav b.flac
     """
+    from nemo_mm.models.loading import loaded
     from nemo_mm.models.salm import SpeechLanguageModel
 
-    with SpeechLanguageModel.loaded(model) as loaded:
-        ask_about_audio(loaded, audio, [prompt], max_tokens=max_tokens, json=json)
+    with loaded(model, expect=SpeechLanguageModel) as found:
+        ask_about_audio(found, audio, [prompt], max_tokens=max_tokens, json=json)

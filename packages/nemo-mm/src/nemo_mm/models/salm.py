@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,11 +67,19 @@ class SpeechLanguageModel(MultimodalLanguageModel):
         answer_tokens: int = 64,
         seed: int = 0,
     ) -> None:
-        super().__init__(architecture, tokenizer, peft, freeze, seed)
+        waits = isinstance(architecture, Mapping) and bool(_missing(architecture))
+        super().__init__(None if waits else architecture, tokenizer, peft, freeze, seed)
+        if waits and isinstance(architecture, Mapping):
+            self._unfinished = dict(architecture)
         if answer_tokens < 0:
             raise ConfigError(f"model.answer_tokens is {answer_tokens}", hint="give at least 0")
         self.answer_tokens = answer_tokens
         self._answers: dict[tuple[str, int], AnswerScores] = {}
+
+    @classmethod
+    def preview_config(cls, architecture: Mapping[str, Any]) -> Any:
+        """Return the configuration that a recipe describes; None where a part is left to ``init_from``."""
+        return None if _missing(architecture) else super().preview_config(architecture)
 
     @property
     def input_types(self) -> Mapping[str, nt.NeuralType]:
@@ -102,35 +109,6 @@ class SpeechLanguageModel(MultimodalLanguageModel):
         return self.logits({name: value for name, value in given.items() if value is not None})
 
     # --------------------------------------------------------------------------------------------------------- answers
-
-    @classmethod
-    @contextmanager
-    def loaded(cls, path: str | Path, *, tokenizer: str | Path | None = None) -> Iterator[Self]:
-        """Yield the model in a folder, ready to be asked; the engine runs meanwhile.
-
-        Args:
-            path: A model folder, a checkpoint, or the folder of a run.
-            tokenizer: Folder of a tokenizer, instead of the model's own.
-
-        Raises:
-            ConfigError: There is no model of this kind.
-        """
-        from nemo_llm.megatron import engine, engine_running
-        from nemo_llm.models.sources import read_source
-        from nemo_llm.tokenizers import load_tokenizer
-
-        source = read_source(Path(path))
-        if not isinstance(source.config, SpeechLanguageConfig):
-            raise ConfigError(
-                f"{source.path} holds no speech-language model, but a {type(source.config).__name__}",
-                hint="give the folder of a run of mm.SpeechLanguageModel",
-            )
-        found = tokenizer if tokenizer is not None else source.tokenizer
-        model = cls(source.config, None if found is None else load_tokenizer(found))
-        model.init_from(str(source.path))
-        with nullcontext() if engine_running() else engine():
-            model.build(dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32)
-            yield model.eval()
 
     def ask(
         self,
@@ -168,10 +146,11 @@ class SpeechLanguageModel(MultimodalLanguageModel):
         if len(questions) != len(audio):
             raise DataError(f"{len(questions)} questions have recordings for {len(audio)}")
         answers: list[str] = []
+        rate = self.config.sample_rate
         for start in range(0, len(questions), batch_size):
             prompts, rows = [], []
             for question, sources in zip(questions[start:][:batch_size], audio[start:][:batch_size], strict=True):
-                heard = read_recordings(sources, self.config.sample_rate, resample=resample, channel=channel)
+                heard = read_recordings(sources, rate, resample=resample, channel=channel)
                 prompts.append(self._encoder.prompt(with_marks(question, len(heard)), heard).tolist())
                 rows.append(heard)
             found = self.generate(prompts, collate_audio(rows), max_tokens=max_tokens, greedy=greedy, **options)
@@ -215,6 +194,14 @@ class SpeechLanguageModel(MultimodalLanguageModel):
         if skipped:
             self.log("skipped_rows", float(skipped), reduce_fx="sum", batch_size=1)
         return super().training_step(batch, batch_idx)
+
+    def on_validation_start(self) -> None:
+        """Forget what generation has made of the weights: they are others now."""
+        self._language = None
+
+    def on_test_start(self) -> None:
+        """Likewise."""
+        self._language = None
 
     def _evaluate(self, stage: str, batch: Batch, index: int) -> None:
         super()._evaluate(stage, batch, index)
@@ -283,15 +270,18 @@ class SpeechLanguageModel(MultimodalLanguageModel):
     def _adopt(self, path: Path) -> None:
         """Take what the architecture does not say of the reader from an archive."""
         unfinished = self._unfinished
-        if unfinished is None or {"preprocessor", "encoder"} <= unfinished.keys():
+        if unfinished is None:
             return
-        from nemo_core.models import restore
+        if set(_missing(unfinished)) - {"language"}:
+            from nemo_core.models import restore
 
-        config = restore(path, return_config=True)
-        for part in ("preprocessor", "encoder"):
-            if part not in config:
-                raise ConfigError(f"init_from.reader: {path} has no {part}", hint="give a speech recogniser")
-            unfinished.setdefault(part, config[part])
+            config = restore(path, return_config=True)
+            for part in ("preprocessor", "encoder"):
+                if part not in config:
+                    raise ConfigError(f"init_from.reader: {path} has no {part}", hint="give a speech recogniser")
+                unfinished.setdefault(part, config[part])
+        if not _missing(unfinished):
+            self._config, self._unfinished = self.read_config(unfinished, self.tokenizer), None
 
     def load_reader(self, readers: list[nn.Module], path: Path) -> None:
         """Read the reader's weights from a model of this kind, or the encoder's from an archive of a recogniser."""
@@ -311,6 +301,10 @@ class SpeechLanguageModel(MultimodalLanguageModel):
                     f"init_from.reader: {path} has another encoder: {len(missing)} weights do not fit, {missing[0]} first",
                     hint="leave model.architecture.encoder out: it is then taken from there",
                 )
+
+
+def _missing(architecture: Mapping[str, Any]) -> list[str]:
+    return [part for part in ("language", "preprocessor", "encoder") if part not in architecture]
 
 
 def _is_archive(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -157,6 +157,19 @@ class SpeechReader(MediaReader):
         encoded = functional.pad(encoded, (0, max(0, most * self.stack - encoded.shape[2])))
         embeddings = self.dropout(self.projector(self._subsample(encoded[:, :, : most * self.stack])))
         return embeddings, count
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SpeechReader:
+        """Move and cast, as torch does; but features are made in float32, whatever the rest is computed in."""
+        kept = [
+            (module, name, buffer)
+            for module in self.preprocessor.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None and buffer.is_floating_point()
+        ]
+        super()._apply(fn, recurse)
+        for module, name, buffer in kept:
+            module._buffers[name] = buffer.to(module._buffers[name].device)  # type: ignore[union-attr]
+        return self
 
     def _subsample(self, encoded: Tensor) -> Tensor:
         """Return what each embedding is made of, (B, N, width), of encoded frames (B, D, N * stack)."""
