@@ -69,7 +69,10 @@ def test_a_batch_of_text_only(folder):
 
 
 def test_text_is_mixed_in(folder):
-    sets = {"speech": SpeechConversations(folder / "train.jsonl", 8000), "text": SpeechConversations(folder / "text.jsonl")}
+    sets = {
+        "speech": SpeechConversations(folder / "train.jsonl", 8000),
+        "text": SpeechConversations(folder / "text.jsonl"),
+    }
     loader = data(SpeechMixture(sets, {"text": 2.0}, size=64), global_batch_size=8, seed=3).train_dataloader()
     batches = list(loader)
     counts = torch.cat([batch["audio_counts"] for batch in batches])

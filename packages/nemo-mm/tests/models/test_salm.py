@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_speech
 from tiny_speech import ARCHITECTURE, EACH, MARK, RATE, architecture, saved, tokenizer
 
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return saved(tmp_path)
@@ -72,7 +73,9 @@ def test_a_folder_answers_as_the_model_did(folder: Path, tmp_path: Path) -> None
     with loaded(folder) as model:
         assert isinstance(model, SpeechLanguageModel)
         once = model.ask(["what is it", "is it"], [samples, tmp_path / "a.wav"], max_tokens=5)
-        again = model.ask(["is it <audio>", [{"role": "user", "content": "what"}]], [samples, [samples] * 2], max_tokens=5)
+        again = model.ask(
+            ["is it <audio>", [{"role": "user", "content": "what"}]], [samples, [samples] * 2], max_tokens=5
+        )
         assert model.transcribe([samples], "what is it", max_tokens=5) == once[:1]
         assert len(again) == 2
         alone = model.ask(["is it"], [samples], max_tokens=5)
@@ -105,7 +108,9 @@ def test_it_starts_from_a_language_model_and_an_archive_of_a_recogniser(tmp_path
         save_model_folder(tmp_path / "llm.dist", list(language.chunks), language.config, tokenizer=tokenizer())
         expected = {name: weight.clone() for name, weight in language.chunks[0].named_parameters()}
     with engine(seed=1):
-        model = SpeechLanguageModel({"media_token": "<audio>", "stack": 4}, tokenizer(), freeze=["reader.encoder"], seed=1)
+        model = SpeechLanguageModel(
+            {"media_token": "<audio>", "stack": 4}, tokenizer(), freeze=["reader.encoder"], seed=1
+        )
         said = model.init_from({"language": str(tmp_path / "llm.dist"), "reader": str(archive)})
         assert "language model of" in said
         model.build()

@@ -32,9 +32,7 @@ def alone() -> list[tuple[float, float]]:
 @pytest.mark.parametrize("name", TWO)
 def test_two_processes_train_as_one(name: str, two_ranks: Any, alone: list[tuple[float, float]]) -> None:
     layout, options = TWO[name]
-    for found in two_ranks.run(
-        training, layout, steps=3, make=tiny_speech.make, batch=tiny_speech.batch, **options
-    ):
+    for found in two_ranks.run(training, layout, steps=3, make=tiny_speech.make, batch=tiny_speech.batch, **options):
         for (loss, norm), (other, other_norm) in zip(found, alone, strict=True):
             assert loss == pytest.approx(other, rel=1e-4)
             assert norm == pytest.approx(other_norm, rel=1e-3)

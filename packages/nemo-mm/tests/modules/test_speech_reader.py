@@ -33,9 +33,7 @@ def batch_of(rows: list[list[int]]) -> dict[str, torch.Tensor]:
     hop=st.sampled_from([64, 80, 100]),
     subsampler=st.sampled_from(["stack", "conv"]),
 )
-def test_audio_of_any_length_gives_the_embeddings_that_were_announced(
-    lengths, stack, stride, version, hop, subsampler
-):
+def test_audio_of_any_length_gives_the_embeddings_that_were_announced(lengths, stack, stride, version, hop, subsampler):
     reader = make(subsampler, stack, stride, version, hop)
     with torch.no_grad():
         embeddings, counts = reader(**batch_of([lengths, lengths[:1], []]))

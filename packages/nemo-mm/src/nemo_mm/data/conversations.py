@@ -289,9 +289,7 @@ class _Packed:
         return {**row, "pictures": [picture for item in items for picture in item["pictures"]]}
 
 
-def expanded(
-    tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int
-) -> tuple[np.ndarray, np.ndarray]:
+def expanded(tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int) -> tuple[np.ndarray, np.ndarray]:
     """Return tokens and mask with each mark repeated as often as its picture has embeddings.
 
     >>> expanded(np.array([5, 9, 6, 9]), np.array([0, 0, 1, 0]), [2, 3], mark=9)[0].tolist()

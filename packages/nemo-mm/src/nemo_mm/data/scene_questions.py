@@ -137,9 +137,7 @@ def _presence(things: Sequence[Thing], place: str) -> Iterable[Question]:
         for shape in ("thing", *SHAPES):
             if colour or shape != "thing":
                 there = any(_is(each, colour, shape) for each in things)
-                yield Question(
-                    "is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no"
-                )
+                yield Question("is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no")
 
 
 def _properties(things: Sequence[Thing], place: str) -> Iterable[Question]:

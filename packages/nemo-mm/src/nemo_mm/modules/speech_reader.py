@@ -94,7 +94,11 @@ class SpeechReader(MediaReader):
         )
         inner = width if subsampler == "conv" else width * stack
         self.projector = nn.Sequential(
-            nn.LayerNorm(inner), nn.Linear(inner, middle), nn.GELU(), nn.Linear(middle, hidden_size), nn.LayerNorm(hidden_size)
+            nn.LayerNorm(inner),
+            nn.Linear(inner, middle),
+            nn.GELU(),
+            nn.Linear(middle, hidden_size),
+            nn.LayerNorm(hidden_size),
         )
         nn.init.constant_(self.projector[-1].weight, scale)  # type: ignore[arg-type]
         self.dropout = nn.Dropout(dropout)
