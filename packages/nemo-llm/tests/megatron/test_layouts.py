@@ -10,6 +10,8 @@ import torch
 
 from nemo_llm.megatron import Layout
 from nemo_llm.models.config import Experts, ModelConfig
+from nemo_llm.models.language_model import LanguageModel
+from nemo_llm.testing import train_steps
 
 CONFIG = ModelConfig(
     vocab_size=61, hidden_size=32, num_layers=4, num_heads=4, num_kv_heads=2, ffn_size=64, tied_embeddings=True
@@ -18,38 +20,9 @@ EXPERTS = dataclasses.replace(CONFIG, experts=Experts(count=4, per_token=2, ffn_
 CLIP = 0.5
 
 
-def training(
-    layout: Layout, config: ModelConfig = CONFIG, steps: int = 4, dtype: str = "float32", **options: Any
-) -> list[tuple[float, float]]:
+def training(layout: Layout, config: ModelConfig = CONFIG, **options: Any) -> list[tuple[float, float]]:
     """Train on the same batches; return the loss and the gradient norm of each step."""
-    from nemo_llm.megatron import engine
-    from nemo_llm.megatron.optimizer import build_optimizer
-    from nemo_llm.megatron.options import Options
-    from nemo_llm.megatron.schedule import connect_schedule, forward_backward
-    from nemo_llm.megatron.wrapping import wrap
-    from nemo_llm.models.language_model import LanguageModel
-
-    kind = getattr(torch, dtype)
-    settings = Options(**options)
-    precision = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}[dtype]
-    with engine(layout, seed=1):
-        model = LanguageModel(config, seed=1)
-        mode = "p2p" if settings.context_mode == "ring" else "all_gather"
-        values = {**settings.transformer(precision, layout.virtual_pipeline > 1), "cp_comm_type": mode}
-        model.build(layout, dtype=kind, options=values)
-        chunks = wrap(list(model.chunks), settings)
-        optim = {"name": "adamw", "lr": 1e-2, "weight_decay": 0.1}
-        optimizer = build_optimizer(optim, chunks, dtype=kind, sharding=settings.sharding, clip=CLIP, options=settings)
-        connect_schedule(chunks, optimizer, settings)
-        found = []
-        for step in range(steps):
-            optimizer.clear()
-            sums = forward_backward(
-                chunks, share(batch(step)), model.token_losses, layout, micro_batch_size=settings.micro_batch_size
-            )
-            found.append((float(sums.mean), optimizer.prepare()))
-            optimizer.step()
-        return found
+    return train_steps(lambda: LanguageModel(config, seed=1), batch, layout, clip=CLIP, **options)
 
 
 def batch(step: int, rows: int = 8, length: int = 16) -> dict[str, torch.Tensor]:
@@ -58,13 +31,6 @@ def batch(step: int, rows: int = 8, length: int = 16) -> dict[str, torch.Tensor]
     tokens = torch.randint(0, 61, (rows, length + 1), generator=generator)
     counts = torch.arange(length)[None] < torch.arange(3, 3 + rows)[:, None]
     return {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "loss_mask": counts.float()}
-
-
-def share(whole: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    from megatron.core import parallel_state
-
-    rank, size = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
-    return {name: value[rank::size] for name, value in whole.items()}
 
 
 @pytest.fixture(scope="module")

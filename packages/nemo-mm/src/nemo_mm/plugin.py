@@ -34,6 +34,66 @@ def _images(registry: Registry) -> None:
 
 def _contrastive(registry: Registry) -> None:
     """Register what brings pictures, texts and speech into one space."""
+    small = {"width": 16, "layers": 1, "heads": 2}
+    vit = {"image_size": 8, "patch_size": 4, **small}
+    text = {"vocabulary": 259, "max_length": 64, **small}
+    registry.module(
+        "mm.VisionTransformer",
+        "nemo_mm.modules.vit:VisionTransformer",
+        summary="Pictures in patches through a transformer: ViT of CLIP and SigLIP",
+        example=vit,
+    )
+    registry.module(
+        "mm.TextTransformer",
+        "nemo_mm.modules.text_transformer:TextTransformer",
+        summary="Texts through a transformer, to one vector",
+        example=text,
+        example_sizes={"T": 9},
+    )
+    transform = {"_target_": "mm.ImageTransform", "size": 8}
+    tokens = {"_target_": "mm.TextTokens", "tokenizer": {"_target_": "llm.ByteTokenizer"}, "max_length": 64}
+    registry.module(
+        "mm.ImageTower",
+        "nemo_mm.modules.towers:ImageTower",
+        summary="Pictures to vectors of a common space",
+        example={"transform": transform, "encoder": {"_target_": "mm.VisionTransformer", **vit}, "size": 4},
+    )
+    registry.module(
+        "mm.TextTower",
+        "nemo_mm.modules.towers:TextTower",
+        summary="Texts to vectors of a common space",
+        example={"tokens": tokens, "encoder": {"_target_": "mm.TextTransformer", **text}, "size": 4},
+    )
+    registry.module(
+        "mm.SpeechTower",
+        "nemo_mm.modules.towers:SpeechTower",
+        summary="Recordings to vectors of a common space",
+        example=None,
+    )
+    for name, summary in (
+        ("SoftmaxLoss", "Contrastive cross-entropy of CLIP, over all processes"),
+        ("SigmoidLoss", "Pairwise sigmoid loss of SigLIP, over all processes"),
+    ):
+        registry.loss(f"mm.{name}", f"nemo_mm.losses.contrastive:{name}", summary=summary)
+    registry.model(
+        "mm.ContrastiveModel",
+        "nemo_mm.models.contrastive:ContrastiveModel",
+        summary="Two towers into one space: CLIP, SigLIP, speech and pictures",
+    )
+    for name, module, summary in (
+        ("PairData", "pairs", "Data module of pairs, such as pictures with captions"),
+        ("Captions", "captions", "Pictures and captions of JSON lines or Parquet"),
+        ("TarPairs", "tar_shards", "Pictures and captions of tar archives (WebDataset)"),
+        ("HandwrittenDigits", "digits", "Handwritten digits with captions (MNIST, embedded)"),
+        ("SpokenAndWritten", "digits", "Recordings of digits with handwritten pictures"),
+        ("Emoji", "emoji", "Emoji with their names"),
+        ("TextTokens", "fronts", "Texts as rows of tokens"),
+        ("AudioSamples", "fronts", "Recordings as rows of samples"),
+    ):
+        registry.dataset(f"mm.{name}", f"nemo_mm.data.{module}:{name}", summary=summary)
+    registry.augmentation(
+        "mm.RandomCrop", "nemo_mm.data.augmentation:RandomCrop", summary="Take random parts of pictures"
+    )
 
 
 def _generation(registry: Registry) -> None:
@@ -42,6 +102,30 @@ def _generation(registry: Registry) -> None:
 
 def _vision_language(registry: Registry) -> None:
     """Register language models that see."""
+    registry.model(
+        "mm.VisionLanguageModel",
+        "nemo_mm.models.vision_language:VisionLanguageModel",
+        summary="Language model that sees: LLaVA and what came of it",
+        architecture="nemo_mm.models.vision_config:VisionLanguageConfig",
+        network="nemo_mm.models.network",
+    )
+    registry.dataset(
+        "mm.VisionConversations",
+        "nemo_mm.data.conversations:VisionConversations",
+        summary="Conversations about pictures: LLaVA's JSON and what is like it",
+    )
+    registry.dataset("mm.SceneData", "nemo_mm.data.scenes:SceneData", summary="Questions about drawn scenes (NLVR)")
+    registry.tokenizer(
+        "mm.scene_tokenizer",
+        "nemo_mm.data.scene_questions:scene_tokenizer",
+        summary="Words of questions about drawn scenes",
+    )
+    hf = "Hugging Face's transformers"
+    registry.command("mm ask", "nemo_mm.cli.ask:ask", summary="Ask a vision-language model about pictures")
+    registry.command("mm import", summary="Take over models from elsewhere")
+    registry.command("mm import hf", "nemo_mm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
+    registry.command("mm export", summary="Write models for elsewhere")
+    registry.command("mm export hf", "nemo_mm.cli.export:hf", summary=f"Write a model folder for {hf}")
 
 
 def _speech_language(registry: Registry) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nemo_core import types as nt
 from nemo_llm.megatron import Layout
 from nemo_llm.models.config import ModelConfig
+from nemo_llm.testing import train_steps
 from nemo_mm.models.multimodal import MultimodalLanguageModel
 from nemo_mm.models.multimodal_config import MultimodalConfig
 from nemo_mm.models.reader import MediaReader
@@ -78,53 +79,6 @@ def batch(step: int, rows: int = 8, length: int = 16) -> dict[str, Tensor]:
     }
 
 
-def training(
-    layout: Layout,
-    steps: int = 4,
-    dtype: str = "float32",
-    model: dict[str, Any] | None = None,
-    batch: Any = batch,
-    make: Any = None,
-    lr: float = 1e-2,
-    **options: Any,
-) -> list[tuple[float, float]]:
+def training(layout: Layout, model: dict[str, Any] | None = None, **options: Any) -> list[tuple[float, float]]:
     """Train on the same batches; return the loss and the gradient norm of each step."""
-    from nemo_llm.megatron import engine
-    from nemo_llm.megatron.optimizer import build_optimizer
-    from nemo_llm.megatron.options import Options
-    from nemo_llm.megatron.schedule import connect_schedule, forward_backward
-    from nemo_llm.megatron.wrapping import wrap
-
-    kind = getattr(torch, dtype)
-    settings = Options(**options)
-    precision = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}[dtype]
-    with engine(layout, seed=1):
-        built = make(**(model or {})) if make else TinyModel(config(), seed=1, **(model or {}))
-        mode = "p2p" if settings.context_mode == "ring" else "all_gather"
-        values = {**settings.transformer(precision, layout.virtual_pipeline > 1), "cp_comm_type": mode}
-        built.build(layout, dtype=kind, options=values)
-        chunks = wrap(list(built.chunks), settings)
-        optim = {"name": "adamw", "lr": lr, "weight_decay": 0.1}
-        optimizer = build_optimizer(optim, chunks, dtype=kind, sharding=settings.sharding, clip=0.5, options=settings)
-        connect_schedule(chunks, optimizer, settings)
-        found = []
-        for step in range(steps):
-            optimizer.clear()
-            sums = forward_backward(
-                chunks,
-                built.prepare(share(batch(step))),
-                built.token_losses,
-                layout,
-                micro_batch_size=settings.micro_batch_size,
-                whole=built.whole_entries,
-            )
-            found.append((float(sums.mean), optimizer.prepare()))
-            optimizer.step()
-        return found
-
-
-def share(whole: dict[str, Tensor]) -> dict[str, Tensor]:
-    from megatron.core import parallel_state
-
-    rank, size = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
-    return {name: value[rank::size] for name, value in whole.items()}
+    return train_steps(lambda: TinyModel(config(), seed=1, **(model or {})), batch, layout, **options)

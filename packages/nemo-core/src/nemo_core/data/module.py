@@ -23,7 +23,8 @@ class DataModule(LightningDataModule, Configured):
     ``numpy.random.Generator`` that depends on (seed, epoch, index) alone; all randomness should come from it, since
     that is what makes a resumed run see the same data. If it has ``in_epoch(epoch, index)``, training calls that: its
     items are another function of the index in each epoch. If it has ``lengths`` (seconds or frames per item), batches
-    can be formed by length.
+    can be formed by length. If it has ``groups`` (sizes of runs of items that lie together, in an archive say) and
+    ``window``, training reads these runs nearly in sequence; see :class:`BatchOrder`.
 
     Args:
         batch_size: Most items in a batch of one process; None where ``batch_length`` alone decides.
@@ -122,6 +123,8 @@ class DataModule(LightningDataModule, Configured):
             seed=self.seed or 0,
             rank=rank,
             world_size=world_size,
+            groups=getattr(dataset, "groups", None) if training and not by_length else None,
+            window=getattr(dataset, "window", 1),
         )
         if len(order) == 0:
             raise DataError(

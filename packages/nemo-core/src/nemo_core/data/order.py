@@ -44,6 +44,9 @@ class BatchOrder:
         seed: Any integer >= 0.
         rank: Which of the ``world_size`` parts.
         world_size: Number of processes that share the items.
+        groups: Sizes of runs of items that lie together, in an archive say, and are best read together: groups are
+            shuffled, and items only among ``window`` groups at a time. Needs one bucket.
+        window: How many groups are mixed.
 
     Raises:
         ConfigError: The arguments do not fit each other.
@@ -73,8 +76,13 @@ class BatchOrder:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        groups: Sequence[int] | None = None,
+        window: int = 1,
     ) -> None:
         _check(size, batch_size, batch_length, lengths, buckets, seed)
+        if groups is not None and (sum(groups) != size or window < 1 or lengths is not None):
+            raise ConfigError(f"{len(groups)} groups of {sum(groups)} items in all, {size} items, window {window}")
+        self.groups, self.window = groups, window
         if not 0 <= rank < world_size:
             raise ConfigError(f"rank {rank} is not one of 0..{world_size - 1}")
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
@@ -98,16 +106,24 @@ class BatchOrder:
         rng = np.random.default_rng((self.seed, _ORDER, epoch))
         steps: list[np.ndarray] = []
         for members, batch in self._buckets:
-            items = rng.permutation(members) if self.shuffle else members
+            items = self._shuffled(members, rng) if self.shuffle else members
             size = batch * self.world_size
             full = len(items) // size
             steps.extend(items[: full * size].reshape(full, size))
             rest = items[full * size :]
             if len(rest) and not self.drop_last:
                 steps.append(np.resize(rest, -(-len(rest) // self.world_size) * self.world_size))
-        if self.shuffle:
+        if self.shuffle and self.groups is None:
             steps = [steps[index] for index in rng.permutation(len(steps))]
         return [step[self.rank :: self.world_size] for step in steps]
+
+    def _shuffled(self, members: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self.groups is None:
+            return rng.permutation(members)
+        runs = np.split(members, np.cumsum(self.groups)[:-1])
+        order = rng.permutation(len(runs))
+        windows = [order[start : start + self.window] for start in range(0, len(order), self.window)]
+        return np.concatenate([rng.permutation(np.concatenate([runs[place] for place in some])) for some in windows])
 
 
 def _make_buckets(

@@ -10,7 +10,7 @@ import json
 import mmap
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,23 +54,33 @@ class WeightFiles:
         folder: With ``model.safetensors``, or several files and ``model.safetensors.index.json``; or a file itself.
         prefix: Of names, which files of the bare model leave out.
         heads: Starts of the names that have none.
+        names: What a tensor is called, by its name in the file; None: it is left out.
 
     Raises:
         ArchiveError: There are none, one is missing, damaged or cut short, or the index says what is not so.
         UnsafeArchiveError: There is only a pickle.
     """
 
-    def __init__(self, folder: str | Path, prefix: str = "model.", heads: tuple[str, ...] = ("lm_head.",)) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        prefix: str = "model.",
+        heads: tuple[str, ...] = ("lm_head.",),
+        names: Callable[[str], str | None] | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self.prefix, self.heads = prefix, heads
         self._maps: dict[Path, mmap.mmap] = {}
         self._places: dict[str, _Place] = {}
-        for path, names in self._files().items():
+        for path, said in self._files().items():
             infos = self._header(path)
-            absent = sorted(set(names) - set(infos)) if names is not None else []
+            absent = sorted(set(said) - set(infos)) if said is not None else []
             if absent:
                 raise ArchiveError(f"{path} has no {_some(absent)}, which {INDEX} says it has", hint=_AGAIN)
-            for name, info in infos.items():
+            for stored, info in infos.items():
+                name = stored if names is None else names(stored)
+                if name is None:
+                    continue
                 if name in self._places:
                     raise ArchiveError(f"{name} is in two files, {self._places[name].path.name} and {path.name}")
                 self._places[name] = _Place(path, info)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ def load_hf(
     chunks: Iterable[nn.Module],
     config: ModelConfig | None = None,
     *,
+    values: Mapping[str, Any] | None = None,
+    names: Callable[[str], str | None] | None = None,
     progress: Callable[[float], Any] | None = None,
 ) -> None:
     """Load a model folder of ``transformers`` into this process's parts of a model.
@@ -54,13 +56,15 @@ def load_hf(
         folder: With ``config.json`` and safetensors files.
         chunks: The process's parts of the model (:func:`nemo_llm.models.build_chunks`).
         config: The architecture that they were built from; that of ``config.json`` if not given.
+        values: What ``config.json`` says of the language model, where that is a part of another.
+        names: What a tensor of the files is called in a language model's, likewise; None: it is no part of it.
         progress: Called with the number of values that were loaded.
 
     Raises:
         ConfigError: The architecture is none of ours, or not that of the parts.
         ArchiveError: Weights are missing, unexpected, of other shapes, damaged or cut short.
     """
-    with _checked(folder, config) as (_, table, files):
+    with _checked(folder, config, values, names) as (_, table, files):
         for share in shares(chunks, table):
             fill(share, files.view)
             if progress is not None:
@@ -69,12 +73,16 @@ def load_hf(
 
 @contextlib.contextmanager
 def _checked(
-    folder: str | Path, config: ModelConfig | None
+    folder: str | Path,
+    config: ModelConfig | None,
+    values: Mapping[str, Any] | None = None,
+    names: Callable[[str], str | None] | None = None,
 ) -> Iterator[tuple[ModelConfig, dict[str, Weight], WeightFiles]]:
-    values, where = read_config_json(folder), str(Path(folder, "config.json"))
+    where = str(Path(folder, "config.json"))
+    values = read_config_json(folder) if values is None else values
     architecture = architecture_of(values, where)
     config = config_from_hf(values, where) if config is None else config
     table = weights(config)
-    with WeightFiles(folder, architecture.prefix, architecture.heads) as files:
+    with WeightFiles(folder, architecture.prefix, architecture.heads, names) as files:
         files.check(table.values(), tied=repeated(config, table), layers=config.num_layers)
         yield config, table, files

@@ -1,1 +1,1 @@
-"""Commands of nemo-mm; heavy imports are inside the functions."""
+"""Commands of nemo mm."""

@@ -20,7 +20,7 @@ from nemo_llm.data.packing import pack, packed_row
 from nemo_llm.data.records import Record
 from nemo_llm.data.sft import cut, shortened
 from nemo_llm.data.token_store import TokenStore
-from nemo_mm.data.pictures import IMAGE, VIDEO, Pictures, frames_of, pictures_of
+from nemo_mm.data.tiled_pictures import IMAGE, VIDEO, Pictures, frames_of, pictures_of
 
 if TYPE_CHECKING:
     from nemo_mm.models.vision_config import VisionLanguageConfig
@@ -289,7 +289,9 @@ class _Packed:
         return {**row, "pictures": [picture for item in items for picture in item["pictures"]]}
 
 
-def expanded(tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int) -> tuple[np.ndarray, np.ndarray]:
+def expanded(
+    tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return tokens and mask with each mark repeated as often as its picture has embeddings.
 
     >>> expanded(np.array([5, 9, 6, 9]), np.array([0, 0, 1, 0]), [2, 3], mark=9)[0].tolist()

@@ -1,187 +1,104 @@
-"""Pictures of conversations: where they stand in a record, opened, and in a batch."""
+"""Pictures with classes or texts, and batches of them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nemo_core.data import DataModule
 from nemo_core.errors import DataError
-from nemo_mm.images import ImageTransform, open_image
-from nemo_mm.images.tiles import best_grid, count_arranged, cut
 
-if TYPE_CHECKING:
-    from nemo_llm.data.records import Record
-    from nemo_mm.models.vision_config import VisionLanguageConfig
-
-__all__ = ["IMAGE", "VIDEO", "Picture", "Pictures", "frames_of", "pictures_of"]
-
-IMAGE, VIDEO = "<image>", "<video>"
+__all__ = ["Picture", "PictureBatch", "PictureData"]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture as a vision-language model is given it.
+class Picture(NamedTuple):
+    """One picture, and what is known of it.
 
     Attributes:
-        pixels: (T, C, H, W) uint8: the picture, and behind it its tiles, if it has any.
-        size: Height and width before it was scaled, pixels.
-        count: Embeddings that it becomes.
+        image: (C, H, W), uint8.
+        label: Number of its class.
+        text: A description.
     """
 
-    pixels: np.ndarray
-    size: tuple[int, int]
-    count: int
+    image: np.ndarray
+    label: int | None = None
+    text: str | None = None
 
 
-class Pictures:
-    """Opens pictures as an architecture wants them.
-
-    Args:
-        architecture: Of the model.
+class PictureBatch(NamedTuple):
+    """Several pictures.
 
     Attributes:
-        fixed: Embeddings of each picture; None where that depends on its size.
+        images: (B, C, H, W), uint8.
+        classes: (B,), where all have one.
+        texts: B of them, where all have one.
     """
 
-    def __init__(self, architecture: VisionLanguageConfig) -> None:
-        self.architecture = architecture
-        vision = architecture.vision
-        self.transform = vision.transform()
-        self.tile = self.transform.size
-        self.fixed = None if architecture.tiles else architecture.each
+    images: Tensor
+    classes: Tensor | None = None
+    texts: list[str] | None = None
 
-    def open(self, source: Any, frame: int | None = None) -> Picture:
-        """Open a picture: a path, the content of a file, pixels, or a Pillow image; of one that moves, one frame."""
-        return self.read(open_image(source) if frame is None else _frame(source, frame))
+    def need_classes(self) -> Tensor:
+        """Return the classes.
 
-    def read(self, pixels: np.ndarray) -> Picture:
-        """Return a picture of pixels (H, W, 3), RGB of 8 bits."""
-        size = pixels.shape[0], pixels.shape[1]
-        whole = self.transform.fit(pixels)
-        tiles = self.architecture.tiles
-        if not tiles:
-            return Picture(whole[None], size, self.architecture.each)
-        grid = best_grid(*size, tiles, self.tile)
-        parts = [self.transform.fit(part) for part in cut(pixels, grid, self.tile, self.transform.resample)]
-        count = count_arranged(*size, grid, self.architecture.grid)
-        return Picture(np.stack([whole, *parts]), size, count)
+        Raises:
+            DataError: The pictures have none.
+        """
+        if self.classes is None:
+            raise DataError("the pictures have no classes", hint="take a data set that has")
+        return self.classes
 
-    def collate(self, rows: Sequence[Sequence[Picture]]) -> dict[str, Tensor]:
-        """Return what the reader is given of the pictures of each row, filled up to the most of any; at least one."""
-        counts = [sum(len(picture.pixels) for picture in row) for row in rows]
-        most = max(1, *counts)
-        channels = len(self.transform.mean)
-        pixels = torch.zeros(len(rows), most, channels, *self.tile, dtype=torch.uint8)
-        for place, row in enumerate(rows):
-            if row:
-                pixels[place, : counts[place]] = torch.from_numpy(np.concatenate([each.pixels for each in row]))
-        found = {"pixels": pixels, "pixel_counts": torch.tensor(counts)}
-        if self.architecture.tiles:
-            sizes = torch.zeros(len(rows), max(1, *map(len, rows)), 2, dtype=torch.long)
-            for place, row in enumerate(rows):
-                for number, picture in enumerate(row):
-                    sizes[place, number] = torch.tensor(picture.size)
-            found |= {"image_sizes": sizes, "image_counts": torch.tensor([len(row) for row in rows])}
-        return found
+    def need_texts(self) -> list[str]:
+        """Return the texts.
+
+        Raises:
+            DataError: The pictures have none.
+        """
+        if self.texts is None:
+            raise DataError("the pictures have no texts", hint="take a data set that has")
+        return self.texts
 
 
-def pictures_of(record: Record) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Return a record with marks for all its pictures, and the sources of its pictures and of its videos.
-
-    Raises:
-        DataError: What should be pictures is none; the message names file and line.
-    """
-    values = dict(record.values)
-    found: dict[str, list[Any]] = {}
-    for kind in ("image", "video"):
-        given = values.get(f"{kind}s", values.get(kind))
-        if given is None:
-            given = []
-        elif isinstance(given, str) or (kind == "video" and f"{kind}s" not in values and _all(given, str)):
-            given = [given]
-        if not isinstance(given, list) or not all(isinstance(each, str) or kind == "video" for each in given):
-            raise DataError(f"{record.where}: {kind} is {given!r}", hint="give a path, or a list of paths")
-        found[kind] = list(given)
-    for key in ("messages", "conversations"):
-        if isinstance(values.get(key), list):
-            values[key] = [_joined(message, found, record.where) for message in values[key]]
-    return values, found
-
-
-def _joined(message: Any, found: dict[str, list[Any]], where: str) -> Any:
-    """Return a message whose content is a text with marks, where it was a list of parts."""
-    if not isinstance(message, Mapping) or not isinstance(message.get("content"), list):
-        return message
-    text = ""
-    for part in message["content"]:
-        kind = part.get("type") if isinstance(part, Mapping) else "text"
-        if kind in ("image", "video"):
-            text += IMAGE if kind == "image" else VIDEO
-            source = part.get(kind) or part.get("path")
-            if source is not None:
-                found[kind].append(source)
-        elif kind == "text":
-            text += part if isinstance(part, str) else str(part.get("text", ""))
-        else:
-            raise DataError(f"{where}: a part of a message is of type {kind!r}", hint="text, image and video are known")
-    return {**message, "content": text}
-
-
-def frames_of(source: Any, count: int, folder: Path, where: str) -> list[list[Any]]:
-    """Return ``count`` frames of a video, evenly spread: [path, frame or None] each.
+class PictureData(DataModule):
+    """Data module of pictures.
 
     Args:
-        source: A picture that moves, or a list of paths of frames.
-        count: How many.
-        folder: That paths start from.
-        where: File and line, for messages.
+        train: Map-style data set of :class:`Picture`; or null.
+        validation: The same.
+        test: The same.
+        options: As for :class:`~nemo_core.data.DataModule`.
 
-    Raises:
-        DataError: It cannot be read.
+    Example:
+        >>> from nemo_mm.data.mnist import Mnist
+        >>> data = PictureData(train=Mnist("train"), batch_size=4)
+        >>> next(iter(data.train_dataloader())).images.shape
+        torch.Size([4, 1, 28, 28])
     """
-    if _all(source, str):
-        places = _spread(len(source), count)
-        return [[source[place], None] for place in places]
-    path = os.path.join(folder, str(source))
-    from PIL import Image
 
-    try:
-        with Image.open(path) as picture:
-            frames = getattr(picture, "n_frames", 1)
-    except (OSError, ValueError):
-        raise DataError(
-            f"{where}: {path} cannot be read as a video",
-            hint="give a list of frames (paths of pictures), or a picture that moves: GIF, WebP, PNG",
-        ) from None
-    return [[str(source), place] for place in _spread(frames, count)]
+    def __init__(self, train: Any = None, validation: Any = None, test: Any = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.train, self.validation, self.test = train, validation, test
 
+    def dataset(self, split: str) -> Any:
+        """Return the data set of a split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}.get(split)
 
-def _spread(length: int, count: int) -> list[int]:
-    """Return ``count`` places among ``length``, evenly spread, the middle of each part.
+    def collate(self, items: list[Picture]) -> PictureBatch:
+        """Return the batch of ``items``.
 
-    >>> _spread(10, 4), _spread(2, 4)
-    ([1, 3, 6, 8], [0, 0, 1, 1])
-    """
-    return [min(int((place + 0.5) * length / count), length - 1) for place in range(count)]
-
-
-def _frame(source: Any, number: int) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(source) as picture:
-            picture.seek(number)
-            return np.array(picture.convert("RGB"))
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{source}: frame {number} cannot be read ({error})") from None
-
-
-def _all(given: Any, kind: type) -> bool:
-    return isinstance(given, list) and bool(given) and all(isinstance(each, kind) for each in given)
+        Raises:
+            DataError: Pictures differ in size.
+        """
+        shapes = {item.image.shape for item in items}
+        if len(shapes) > 1:
+            raise DataError(f"pictures of one batch differ in size: {', '.join(map(str, sorted(shapes)))}")
+        classes = [item.label for item in items if item.label is not None]
+        texts = [item.text for item in items if item.text is not None]
+        return PictureBatch(
+            torch.from_numpy(np.stack([item.image for item in items])),
+            torch.tensor(classes) if len(classes) == len(items) else None,
+            texts if len(texts) == len(items) else None,
+        )

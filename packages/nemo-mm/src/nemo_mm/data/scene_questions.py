@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nemo_core.errors import DataError
 
-__all__ = ["BOXES", "KINDS", "Balance", "Question", "Scene", "Thing", "questions_of", "read_scenes", "words"]
+if TYPE_CHECKING:
+    from nemo_llm.tokenizers import Tokenizer
+
+__all__ = ["BOXES", "KINDS", "Balance", "Question", "Scene", "Thing", "questions_of", "read_scenes", "scene_tokenizer", "words"]
 
 COLOURS = ("yellow", "black", "blue")
 SHAPES = ("square", "circle", "triangle")
@@ -137,7 +140,9 @@ def _presence(things: Sequence[Thing], place: str) -> Iterable[Question]:
         for shape in ("thing", *SHAPES):
             if colour or shape != "thing":
                 there = any(_is(each, colour, shape) for each in things)
-                yield Question("is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no")
+                yield Question(
+                    "is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no"
+                )
 
 
 def _properties(things: Sequence[Thing], place: str) -> Iterable[Question]:
@@ -196,3 +201,29 @@ def words() -> list[str]:
     """Return all words of questions and answers, sorted."""
     fixed = "how many is there a in the box what colour shape top bottom thing things yes no ?".split()
     return sorted({*fixed, *COLOURS, *SHAPES, *(f"{each}s" for each in SHAPES), *BOXES, *NUMBERS})
+
+
+#: A question, a blank, its answer and the token that ends it; and so on.
+TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'assistant' %}{% generation %}{{ message.content }}<end>"
+    "{% endgeneration %}{% else %}{{ message.content }} {% endif %}{% endfor %}"
+)
+
+
+def scene_tokenizer() -> Tokenizer:
+    """Return the tokenizer of the words of questions and answers, upper case or lower.
+
+    >>> tokenizer = scene_tokenizer()
+    >>> tokenizer.decode(tokenizer.encode("How many yellow squares?"))
+    'how many yellow squares ?'
+    """
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+
+    from nemo_llm.tokenizers.hugging_face import HFTokenizer
+
+    vocabulary = {word: place for place, word in enumerate(["<unk>", *words()])}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.add_special_tokens([AddedToken(each, normalized=False) for each in ("<end>", "<image>")])
+    return HFTokenizer.of(made, eos_token="<end>", pad_token="<end>", chat_template=TEMPLATE)

@@ -52,10 +52,7 @@ def cut(picture: np.ndarray, grid: Grid, tile: tuple[int, int], resample: str) -
     else:
         size = (min(-int(-width * down // 1), wide), tall)
     whole = Image.new("RGB", (wide, tall))
-    whole.paste(
-        Image.fromarray(picture).resize(size, Image.Resampling[resample.upper()]),
-        ((wide - size[0]) // 2, (tall - size[1]) // 2),
-    )
+    whole.paste(Image.fromarray(picture).resize(size, Image.Resampling[resample.upper()]), ((wide - size[0]) // 2, (tall - size[1]) // 2))
     pixels = np.asarray(whole)
     rows = [pixels[row * tile[0] : (row + 1) * tile[0]] for row in range(grid[0])]
     return [row[:, column * tile[1] : (column + 1) * tile[1]] for row in rows for column in range(grid[1])]

@@ -14,7 +14,7 @@ from nemo_core.errors import ConfigError, DataError
 from nemo_core.modules import NeuralModule
 from nemo_core.types import ImageValue, NeuralType, typed
 from nemo_mm.elements import PixelValues
-from nemo_mm.images.opening import open_image
+from nemo_mm.images.opening import MAX_PIXELS, open_image
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "Fit", "ImageTransform"]
 
@@ -49,6 +49,8 @@ class ImageTransform(NeuralModule):
         mean: What is taken from pixels in [0, 1], for each channel; 3 channels, or 1 (grey).
         std: What the rest is divided by.
         shortest: With ``crop``: what the shorter side is scaled to, if not to ``size``.
+        max_pixels: Width times height of the largest picture that :meth:`read` opens.
+        animated: Whether :meth:`read` takes the ``first`` frame of a picture that moves, or makes it an ``error``.
 
     Example:
         >>> transform = ImageTransform(size=4, fit="squash", mean=[0.5], std=[0.5])
@@ -59,6 +61,7 @@ class ImageTransform(NeuralModule):
         tensor([1.])
     """
 
+    kind = "image"
     scale: torch.Tensor
     shift: torch.Tensor
 
@@ -71,10 +74,13 @@ class ImageTransform(NeuralModule):
         mean: Sequence[float] = CLIP_MEAN,
         std: Sequence[float] = CLIP_STD,
         shortest: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        animated: Literal["first", "error"] = "first",
     ) -> None:
         super().__init__()
         self.size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[assignment]
         self.how, self.resample, self.shortest = fit, resample, shortest
+        self.max_pixels, self.animated = max_pixels, animated
         _check(self.size, fit, resample, mean, std, shortest)
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         # x / 255 less mean, by std, is one product and one sum. Not weights: the arguments of the construction say all.
@@ -131,15 +137,19 @@ class ImageTransform(NeuralModule):
         pixels = np.asarray(fitted)
         return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
 
-    def open(self, source: Any, **options: Any) -> np.ndarray:
-        """Open a picture (:func:`~nemo_mm.images.open_image` takes the options) and :meth:`fit` it."""
-        return self.fit(open_image(source, **options))
+    def read(self, source: Any, name: str | None = None) -> np.ndarray:
+        """Open a picture, whatever :func:`~nemo_mm.images.open_image` takes, and :meth:`fit` it."""
+        return self.fit(open_image(source, name=name, max_pixels=self.max_pixels, animated=self.animated))
 
-    def stack(self, sources: Sequence[Any], **options: Any) -> torch.Tensor:
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """Return ``images`` (B, D, height, width), uint8, of pictures that :meth:`read` or :meth:`fit` has made."""
+        return {"images": torch.from_numpy(np.stack(items))}
+
+    def stack(self, sources: Sequence[Any]) -> torch.Tensor:
         """Open pictures and make one batch of them, (B, D, height, width), uint8."""
-        if not sources:
+        if not len(sources):
             raise DataError("there are no pictures to make a batch of")
-        return torch.from_numpy(np.stack([self.open(source, **options) for source in sources]))
+        return self.batch([self.read(source) for source in sources])["images"]
 
     def _cropped(self, picture: Image.Image, resample: Image.Resampling) -> Image.Image:
         height, width = self.size

@@ -77,7 +77,8 @@ class MediaGPT(GPT):
         """Set the mode; parts of the reader that are not trained stay in evaluation mode."""
         super().train(mode)
         for part in self.reader.children() if self.reader is not None else ():
-            if not any(weight.requires_grad for weight in part.parameters()):
+            trained = [weight.requires_grad for weight in part.parameters()]
+            if trained and not any(trained):
                 part.eval()
         return self
 

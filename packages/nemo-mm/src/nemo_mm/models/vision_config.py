@@ -11,7 +11,7 @@ from nemo_llm.models.config import ModelConfig
 from nemo_mm.models.multimodal_config import MultimodalConfig
 
 if TYPE_CHECKING:
-    from nemo_mm.data.pictures import Pictures
+    from nemo_mm.data.tiled_pictures import Pictures
     from nemo_mm.images import ImageTransform
     from nemo_mm.models.vision_reader import VisionReader
     from nemo_mm.modules.vit import VisionTransformer
@@ -149,7 +149,7 @@ class VisionLanguageConfig(MultimodalConfig):
 
     def pictures(self) -> Pictures:
         """Return what opens pictures as this architecture wants them."""
-        from nemo_mm.data.pictures import Pictures
+        from nemo_mm.data.tiled_pictures import Pictures
 
         return Pictures(self)
 

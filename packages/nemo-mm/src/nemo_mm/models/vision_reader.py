@@ -57,9 +57,7 @@ class VisionReader(MediaReader):
             kind=config.projector,
             bias=config.projector_bias,
         )
-        self.newline = (
-            nn.Parameter(torch.randn(config.hidden_size) * config.hidden_size**-0.5) if config.tiles else None
-        )
+        self.newline = nn.Parameter(torch.randn(config.hidden_size) * config.hidden_size**-0.5) if config.tiles else None
         self.layers = config.features if config.features > 0 else config.vision.layers + config.features
         self.hold_unused()
 

@@ -1,0 +1,115 @@
+"""Emoji and their names: a small world of drawn pictures, with a test of composition."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from nemo_core.config.configured import Configured
+from nemo_core.errors import ConfigError, DataError
+from nemo_mm.data.pairs import Pair
+
+__all__ = ["TONES", "Emoji"]
+
+TONES = ("light skin tone", "medium-light skin tone", "medium skin tone", "medium-dark skin tone", "dark skin tone")
+
+Split = Literal["train", "held_out", "composition", "new_bases"]
+
+_SEED = 2026
+
+
+class Emoji(Configured):
+    """Emoji of a folder with ``captions.jsonl`` and pictures.
+
+    The splits have no picture in common:
+
+    - ``held_out``: a tenth of the emoji without a skin tone; neither they nor their captions are trained on;
+    - ``composition``: of each emoji that has the five skin tones, but for those of ``new_bases``, one tone: it was
+      trained on in the four others, and the tone with other emoji, but the two never together;
+    - ``new_bases``: emoji with their five skin tones, none of which was trained on in any tone;
+    - ``train``: all others.
+
+    Args:
+        folder: Where ``captions.jsonl`` is.
+        split: Which of the four.
+        tags: Whether training also takes the picture's aliases and tags for captions.
+
+    Raises:
+        ConfigError: There is no such folder; says what to give.
+        DataError: It does not hold what it should.
+    """
+
+    def __init__(self, folder: str | Path, split: Split, *, tags: bool = False) -> None:
+        if folder is None or not Path(folder, "captions.jsonl").is_file():
+            raise ConfigError(
+                f"{folder} holds no captions.jsonl of emoji",
+                hint="give a folder with captions.jsonl (image, caption, skin_tone) and the pictures it names, such as "
+                "noto-emoji's with the names of gemoji: folder=...",
+            )
+        if split not in ("train", "held_out", "composition", "new_bases"):
+            raise ConfigError(f"split is {split!r}", hint="train, held_out, composition or new_bases")
+        self.folder, self.split, self.tags = Path(folder), split, tags
+        self.records = _split(_read(self.folder / "captions.jsonl"))[split]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Pair:
+        """Return the path of a picture and its captions, the name first."""
+        record = self.records[index]
+        captions = [record["caption"]]
+        if self.tags and record["skin_tone"] is None:
+            captions += [text.replace("_", " ") for text in (*record["aliases"], *record["tags"])]
+        return Pair(self.folder / record["image"], captions, record["image"])
+
+    def candidates(self, index: int) -> tuple[list[str], int]:
+        """Return the captions of an emoji in all five skin tones, and which of them is its own."""
+        record = self.records[index]
+        if record["skin_tone"] is None:
+            raise DataError(f"{record['image']} has no skin tone")
+        base = record["caption"].removesuffix(record["skin_tone"])
+        return [base + tone for tone in TONES], TONES.index(record["skin_tone"])
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            records.append({key: record[key] for key in ("image", "caption", "skin_tone", "aliases", "tags")})
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}, line {number}: {error!r}", hint="needs image, caption, skin_tone, aliases, tags"
+            ) from None
+    return records
+
+
+def _split(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    rng = np.random.default_rng(_SEED)
+    plain = [record for record in records if record["skin_tone"] is None]
+    toned: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        if record["skin_tone"] is not None:
+            toned[record["caption"].removesuffix(record["skin_tone"])].append(record)
+    bases = sorted(toned)
+    new = set(rng.permutation(bases)[: max(1, len(bases) // 10)].tolist())
+    # A base of new_bases must not be trained on without a tone either; its plain emoji is left out of everything.
+    names = {base.rstrip(": ") for base in new}
+    plain = [record for record in plain if record["caption"] not in names]
+    held = set(rng.permutation(len(plain))[: len(plain) // 10].tolist())
+    found: dict[str, list[dict[str, Any]]] = {"train": [], "held_out": [], "composition": [], "new_bases": []}
+    for place, record in enumerate(plain):
+        found["held_out" if place in held else "train"].append(record)
+    for place, base in enumerate(bases):
+        for record in toned[base]:
+            if base in new:
+                found["new_bases"].append(record)
+            else:
+                # The tones take turns, so that each is left out equally often.
+                out = record["skin_tone"] == TONES[place % len(TONES)]
+                found["composition" if out else "train"].append(record)
+    return found

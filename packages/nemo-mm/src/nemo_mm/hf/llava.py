@@ -1,0 +1,409 @@
+"""LLaVA of ``transformers`` (``LlavaForConditionalGeneration``) as a model folder of ours, and back, bit by bit."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nemo_core.cli.output import refuse_overwrite
+from nemo_core.errors import ArchiveError, ConfigError
+from nemo_llm.hf.config import config_from_hf, config_to_hf, read_config_json
+from nemo_llm.hf.files import WeightFiles
+from nemo_llm.hf.load import load_hf
+from nemo_llm.hf.save import copy_companions, save_hf
+from nemo_llm.hf.writing import WeightWriter
+from nemo_mm.models.vision_config import Vision, VisionLanguageConfig
+
+if TYPE_CHECKING:
+    from nemo_mm.models.vision_reader import VisionReader
+
+__all__ = ["config_of", "export_llava", "import_llava", "load_llava"]
+
+_PREPROCESSOR = ("preprocessor_config.json", "processor_config.json")
+#: What a text_config of the first LLaVA leaves to transformers' Llama.
+_LLAMA = {
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "vocab_size": 32000,
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+}
+_VISION_KEYS: Mapping[str, tuple[str, Any]] = {
+    "image_size": ("image_size", 224),
+    "patch_size": ("patch_size", 32),
+    "width": ("hidden_size", 768),
+    "layers": ("num_hidden_layers", 12),
+    "heads": ("num_attention_heads", 12),
+    "inner": ("intermediate_size", 3072),
+    "activation": ("hidden_act", "quick_gelu"),
+    "eps": ("layer_norm_eps", 1e-5),
+}
+_ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
+
+
+def config_of(folder: str | Path) -> VisionLanguageConfig:
+    """Return the architecture of a folder of LLaVA.
+
+    Raises:
+        ConfigError: It is none, or asks for what we do not compute; the message names the key.
+    """
+    values, where = read_config_json(folder), str(Path(folder, "config.json"))
+    text = _text(values)
+    vision = values.get("vision_config") or {}
+    kind = vision.get("model_type", "clip_vision_model")
+    if kind != "clip_vision_model":
+        raise ConfigError(f"{where}: vision_config.model_type is {kind!r}", hint="clip_vision_model is what is known")
+    layer = values.get("vision_feature_layer", -2)
+    if not isinstance(layer, int) or layer == 0:
+        raise ConfigError(f"{where}: vision_feature_layer is {layer!r}", hint="one layer is what is computed")
+    strategy = values.get("vision_feature_select_strategy", "default")
+    if strategy not in ("default", "full"):
+        raise ConfigError(f"{where}: vision_feature_select_strategy is {strategy!r}", hint="default or full")
+    act = values.get("projector_hidden_act", "gelu")
+    if act != "gelu":
+        raise ConfigError(f"{where}: projector_hidden_act is {act!r}", hint="gelu is what is computed")
+    found = {ours: vision.get(theirs, default) for ours, (theirs, default) in _VISION_KEYS.items()}
+    if found["activation"] not in _ACTIVATIONS:
+        raise ConfigError(f"{where}: vision_config.hidden_act is {found['activation']!r}")
+    found["activation"] = _ACTIVATIONS[found["activation"]]
+    return VisionLanguageConfig(
+        language=config_from_hf(text, where),
+        media_token=values.get("image_token_index", values.get("image_token_id", 32000)),
+        vision=Vision(pool="class", pre_norm=True, **found, **_preprocessing(Path(folder))),
+        features=layer + 1 if layer < 0 else layer,
+        class_feature=strategy == "full",
+        projector_bias=bool(values.get("multimodal_projector_bias", True)),
+    )
+
+
+def import_llava(source: str | Path, output: str | Path, *, dtype: Any = None, overwrite: bool = False) -> Any:
+    """Write a folder of LLaVA as a model folder, with its tokenizer and settings.
+
+    Args:
+        source: The folder: ``config.json``, safetensors files, tokenizer.
+        output: The model folder to write.
+        dtype: Of the weights; that of the files if not given.
+        overwrite: Whether to replace a folder that is there.
+
+    Returns:
+        The architecture.
+
+    Raises:
+        ConfigError: It is no LLaVA, or one that we do not compute.
+        ArchiveError: Weights are missing, unexpected, of other shapes, damaged or cut short.
+    """
+    from nemo_llm.hf.convert import _has_tokenizer
+    from nemo_llm.megatron.checkpoint import save_model_folder
+    from nemo_mm.models.network import build_chunks
+
+    output = refuse_overwrite(output, overwrite)
+    source = Path(source)
+    config = config_of(source)
+    kept = {"config": read_config_json(source)}
+    for name in (*_PREPROCESSOR, "generation_config.json"):
+        if (source / name).is_file():
+            kept[name] = json.loads((source / name).read_text(encoding="utf-8"))
+    tokenized = _has_tokenizer(source, config)
+    with _engine(), tempfile.TemporaryDirectory() as companions:
+        copy_companions(source, companions)
+        chunks: list[Any] = build_chunks(config, dtype=dtype or _stored(source), seed=None)
+        load_llava(source, chunks, config)
+        save_model_folder(
+            output,
+            chunks,
+            config,
+            tokenizer=Path(companions) if tokenized else None,
+            extra={"hf": kept},
+            overwrite=overwrite,
+        )
+    return config
+
+
+def load_llava(folder: str | Path, chunks: list[Any], config: VisionLanguageConfig) -> None:
+    """Load a folder of LLaVA into this process's parts of a model, however it is divided."""
+    from nemo_mm.models.multimodal import _without_reader
+
+    with _without_reader(chunks):
+        load_hf(folder, chunks, config.language, values=_text(read_config_json(folder)), names=_language_name)
+    for chunk in chunks:
+        if chunk.reader is not None:
+            _load_reader(Path(folder), chunk.reader)
+
+
+def export_llava(source: str | Path, output: str | Path, *, dtype: Any = None, overwrite: bool = False) -> Any:
+    """Write a model as a folder that ``transformers`` loads as ``LlavaForConditionalGeneration``.
+
+    Args:
+        source: A model folder, a checkpoint, or the folder of a run.
+        output: The folder to write.
+        dtype: Of the weights; that which they are stored in if not given.
+        overwrite: Whether to replace a folder that is there.
+
+    Returns:
+        The architecture.
+
+    Raises:
+        ConfigError: LLaVA cannot say what the model is.
+    """
+    from nemo_llm.hf.convert import stored_dtype
+    from nemo_llm.megatron.checkpoint import read_manifest
+    from nemo_llm.models.sources import find_folder, load_source
+    from nemo_mm.models.multimodal import _without_reader
+    from nemo_mm.models.network import build_chunks
+
+    output = refuse_overwrite(output, overwrite)
+    folder = find_folder(Path(source))
+    manifest = read_manifest(folder)
+    config = manifest.config
+    _check_exportable(config, folder)
+    kept = (manifest.extra or {}).get("hf") or {}
+    with _engine(), tempfile.TemporaryDirectory() as temporary:
+        chunks: list[Any] = build_chunks(config, dtype=dtype or stored_dtype(folder), seed=None)
+        load_source(folder, chunks, config)
+        reader = _reader_weights(chunks[0].reader)
+        text = Path(temporary, "text")
+        with _without_reader(chunks):
+            save_hf(text, chunks, config.language, tokenizer_source=manifest.tokenizer)
+        target = Path(temporary, "whole")
+        target.mkdir()
+        with WeightFiles(text, "", ()) as files:
+            tensors = {_published(name): files.view(name) for name in files.names()}
+            tensors |= reader
+            with WeightWriter(target, {name: (each.dtype, tuple(each.shape)) for name, each in tensors.items()}) as w:
+                for name, each in tensors.items():
+                    w.write(name, each)
+            del tensors
+        copy_companions(text, target)
+        _write(target / "config.json", kept.get("config") or _config_json(config, read_config_json(text)))
+        for name in (*_PREPROCESSOR, "generation_config.json"):
+            if name in kept:
+                _write(target / name, kept[name])
+        if not any(name in kept for name in _PREPROCESSOR):
+            _write(target / _PREPROCESSOR[0], _preprocessor_json(config))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.exists():
+            shutil.rmtree(output)
+        shutil.copytree(target, output)
+    return config
+
+
+# ---------------------------------------------------------------------------------------------------------- weights
+
+
+def _language_name(name: str) -> str | None:
+    """Return what a tensor of LLaVA is called in its language model's own files; None: it is of the reader.
+
+    >>> _language_name("language_model.model.norm.weight"), _language_name("model.language_model.norm.weight")
+    ('model.norm.weight', 'model.norm.weight')
+    """
+    bare = name.removeprefix("model.")
+    if bare.startswith(("vision_tower.", "multi_modal_projector.")):
+        return None
+    if bare.startswith("language_model."):
+        bare = bare.removeprefix("language_model.").removeprefix("model.")
+        return bare if bare.startswith("lm_head.") else f"model.{bare}"
+    return name
+
+
+def _published(name: str) -> str:
+    """Return what a tensor of a language model is called in LLaVA's published files."""
+    return f"language_model.{name}"
+
+
+def _reader_name(name: str) -> str | None:
+    bare = name.removeprefix("model.")
+    if bare.startswith("vision_tower."):
+        bare = f"vision.{bare.removeprefix('vision_tower.').removeprefix('vision_model.')}"
+        return None if bare.endswith("position_ids") else bare
+    return bare if bare.startswith("multi_modal_projector.") else None
+
+
+def _load_reader(folder: Path, reader: VisionReader) -> None:
+    with WeightFiles(folder, "", (), _reader_name) as files:
+        wanted = dict(_reader_parts(reader))
+        absent = sorted({name for names, _ in wanted.values() for name in names} - set(files.names()))
+        spare = sorted(set(files.names()) - {name for names, _ in wanted.values() for name in names})
+        if absent or spare:
+            what = f"misses {', '.join(absent[:3])}" if absent else f"has {', '.join(spare[:3])} too many"
+            raise ArchiveError(f"the weights in {folder} are not those of its config.json: it {what}")
+        with torch.no_grad():
+            for names, weight in wanted.values():
+                found = torch.cat([files.view(name).flatten() for name in names])
+                if found.numel() != weight.numel():
+                    raise ArchiveError(
+                        f"the weights in {folder} are not those of its config.json: {names[0]} has "
+                        f"{list(files.shape(names[0]))}"
+                    )
+                weight.copy_(found.view(weight.shape))
+
+
+def _reader_parts(reader: nn.Module) -> Iterator[tuple[str, tuple[tuple[str, ...], Tensor]]]:
+    """Yield our name, their names (one behind the other) and the weight, of all the reader has."""
+    for name, weight in reader.named_parameters():
+        yield name, (_theirs(name), weight)
+
+
+def _theirs(name: str) -> tuple[str, ...]:
+    """Return the names of the tensors that a weight of the reader is made of.
+
+    >>> _theirs("encoder.transformer.layers.3.norm1.bias")
+    ('vision.encoder.layers.3.layer_norm1.bias',)
+    """
+    place, _, kind = name.rpartition(".")
+    layer = re.fullmatch(r"encoder\.transformer\.layers\.(\d+)\.(.+)", place)
+    if layer is not None:
+        base = f"vision.encoder.layers.{layer[1]}"
+        if layer[2] == "attention.qkv":
+            return tuple(f"{base}.self_attn.{each}_proj.{kind}" for each in "qkv")
+        inner = {
+            "attention.out": "self_attn.out_proj",
+            "norm1": "layer_norm1",
+            "norm2": "layer_norm2",
+            "fc1": "mlp.fc1",
+            "fc2": "mlp.fc2",
+        }[layer[2]]
+        return (f"{base}.{inner}.{kind}",)
+    known = {
+        "encoder.class_token": "vision.embeddings.class_embedding",
+        "encoder.positions": "vision.embeddings.position_embedding.weight",
+        "encoder.patches.weight": "vision.embeddings.patch_embedding.weight",
+        "encoder.pre_norm.weight": "vision.pre_layrnorm.weight",
+        "encoder.pre_norm.bias": "vision.pre_layrnorm.bias",
+        "encoder.norm.weight": "vision.post_layernorm.weight",
+        "encoder.norm.bias": "vision.post_layernorm.bias",
+        "projector.0.weight": "multi_modal_projector.linear_1.weight",
+        "projector.0.bias": "multi_modal_projector.linear_1.bias",
+        "projector.2.weight": "multi_modal_projector.linear_2.weight",
+        "projector.2.bias": "multi_modal_projector.linear_2.bias",
+    }
+    return (known[name],)
+
+
+def _reader_weights(reader: VisionReader) -> dict[str, Tensor]:
+    """Return the reader's weights by their published names."""
+    found: dict[str, Tensor] = {}
+    size = reader.encoder.patch_size
+    for _, (names, weight) in _reader_parts(reader):
+        for name, part in zip(names, weight.detach().chunk(len(names)), strict=True):
+            whole = name.replace("vision.", "vision_tower.vision_model.", 1) if name.startswith("vision.") else name
+            if name.endswith("patch_embedding.weight"):
+                part = part.view(len(part), -1, size, size)
+            found[whole] = part
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- configuration
+
+
+def _text(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a language model's own ``config.json`` would say."""
+    text = dict(values.get("text_config") or {})
+    if text.get("model_type", "llama") == "llama":
+        text = {**_LLAMA, **text}
+        if not text.get("architectures"):
+            text["architectures"] = ["LlamaForCausalLM"]
+    return text
+
+
+def _preprocessing(folder: Path) -> dict[str, Any]:
+    for name in _PREPROCESSOR:
+        if (folder / name).is_file():
+            values = json.loads((folder / name).read_text(encoding="utf-8"))
+            values = values.get("image_processor", values)
+            found: dict[str, Any] = {"fit": "crop" if values.get("do_center_crop", True) else "squash"}
+            if values.get("image_mean") and values.get("image_std"):
+                found |= {"mean": tuple(values["image_mean"]), "std": tuple(values["image_std"])}
+            return found
+    return {}
+
+
+def _preprocessor_json(config: VisionLanguageConfig) -> dict[str, Any]:
+    height, width = config.vision.size
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_center_crop": config.vision.fit == "crop",
+        "crop_size": {"height": height, "width": width},
+        "size": {"shortest_edge": max(height, width)}
+        if config.vision.fit == "crop"
+        else {"height": height, "width": width},
+        "do_resize": True,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "do_convert_rgb": True,
+        "image_mean": list(config.vision.mean),
+        "image_std": list(config.vision.std),
+        "resample": 3,
+    }
+
+
+def _config_json(config: VisionLanguageConfig, text: Mapping[str, Any]) -> dict[str, Any]:
+    theirs = {ours: name for name, ours in _ACTIVATIONS.items()}
+    vision = {name: getattr(config.vision, key) for key, (name, _) in _VISION_KEYS.items()}
+    vision["image_size"] = config.vision.size[0]
+    vision["intermediate_size"] = config.vision.inner or 4 * config.vision.width
+    vision["hidden_act"] = theirs[config.vision.activation]
+    return {
+        "architectures": ["LlavaForConditionalGeneration"],
+        "model_type": "llava",
+        "image_token_index": config.media_token,
+        "projector_hidden_act": "gelu",
+        "multimodal_projector_bias": config.projector_bias,
+        "vision_feature_layer": config.features - 1 if config.features <= 0 else config.features,
+        "vision_feature_select_strategy": "full" if config.class_feature else "default",
+        "image_seq_length": config.each,
+        "tie_word_embeddings": config.language.tied_embeddings,
+        "text_config": {**config_to_hf(config.language), **text},
+        "vision_config": {**vision, "model_type": "clip_vision_model"},
+    }
+
+
+def _check_exportable(config: Any, folder: Path) -> None:
+    if not isinstance(config, VisionLanguageConfig):
+        raise ConfigError(f"{folder} is no vision-language model: {type(config).__name__}")
+    vision = config.vision
+    wrong = [
+        what
+        for what, is_wrong in (
+            ("tiles", bool(config.tiles)),
+            ("merge above 1", config.merge > 1),
+            ("a linear projector", config.projector != "mlp"),
+            (f"vision.pool {vision.pool}", vision.pool != "class"),
+            ("vision without pre_norm", not vision.pre_norm),
+            ("vision.patch_bias", vision.patch_bias),
+            ("pictures that are no squares", vision.size[0] != vision.size[1]),
+            ("grey pictures", len(vision.mean) != 3),
+        )
+        if is_wrong
+    ]
+    if wrong:
+        raise ConfigError(f"{folder} has {', '.join(wrong)}, which LLaVA of transformers has not")
+
+
+def _stored(folder: Path) -> torch.dtype:
+    with WeightFiles(folder, "", (), _reader_name) as files:
+        name = next(iter(files.names()), None)
+        return torch.float32 if name is None else files.dtype(name)
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _engine() -> Iterator[None]:
+    from nemo_llm.megatron import engine, engine_running
+
+    with nullcontext() if engine_running() else engine():
+        yield

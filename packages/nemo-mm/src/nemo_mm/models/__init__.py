@@ -1,0 +1,14 @@
+"""Multimodal models."""
+
+from typing import TYPE_CHECKING
+
+from nemo_core._lazy import attach
+
+if TYPE_CHECKING:
+    from nemo_mm.models.contrastive import ContrastiveModel as ContrastiveModel
+    from nemo_mm.models.loading import loaded as loaded
+    from nemo_mm.models.multimodal import MultimodalLanguageModel as MultimodalLanguageModel
+    from nemo_mm.models.vision_config import VisionLanguageConfig as VisionLanguageConfig
+    from nemo_mm.models.vision_language import VisionLanguageModel as VisionLanguageModel
+
+__getattr__, __dir__ = attach(__name__)
