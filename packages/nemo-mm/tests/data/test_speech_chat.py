@@ -96,7 +96,7 @@ def test_batches_resume_exactly_and_workers_do_not_matter(folder):
 
 def test_bad_audio_is_skipped_and_counted(folder):
     (folder / "b.wav").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match="train.jsonl, line 2"):
+    with pytest.raises(DataError, match=r"train.jsonl, line 2"):
         next(iter(data(folder / "train.jsonl").train_dataloader()))
     batch = next(iter(data(folder / "train.jsonl", on_bad_audio="skip").train_dataloader()))
     assert batch["skipped"].tolist() == [0, 1, 1, 0]
@@ -125,9 +125,9 @@ def test_evaluation_is_filled_up_with_what_counts_for_nothing(folder):
 
 
 def test_settings_that_do_not_fit(folder):
-    with pytest.raises(ConfigError, match="no special token <audio>"):
+    with pytest.raises(ConfigError, match=r"no special token <audio>"):
         SpeechChatData(tokenizer=tokenizer(SPECIAL[1:]), samples_per_embedding=800)
-    with pytest.raises(ConfigError, match="samples_per_embedding is 0"):
+    with pytest.raises(ConfigError, match=r"samples_per_embedding is 0"):
         data(None, samples_per_embedding=0)
-    with pytest.raises(ConfigError, match="on_bad_audio is 'ignore'"):
+    with pytest.raises(ConfigError, match=r"on_bad_audio is 'ignore'"):
         data(None, on_bad_audio="ignore")

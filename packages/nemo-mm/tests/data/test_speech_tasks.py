@@ -89,8 +89,9 @@ def test_manifests_and_their_fields(tmp_path):
     assert texts(tasks[0]) == ["<audio>Translate.", "hallo"]
     assert len(tasks[0].audio[0]) == 8000
     assert tasks.lengths.tolist() == [1.0, 1.0, 1.0]
+    assert "line 2: the answer of task translate names {translation}" in tasks[1].reason
     assert "line 3" in tasks[2].reason
-    with pytest.raises(DataError, match="line 3: .*b.wav: there is no such file"):
+    with pytest.raises(DataError, match=r"line 3: .*b.wav: there is no such file"):
         SpeechTasks(tmp_path / "a.jsonl", asked, 8000)[2]
     with pytest.raises(DataError, match=r"line 1: the answer of task x names \{translaton\}") as caught:
         SpeechTasks(tmp_path / "a.jsonl", {"x": {"prompts": "?", "answer": "{translaton}"}}, 8000)[0]
@@ -99,7 +100,7 @@ def test_manifests_and_their_fields(tmp_path):
 
 def test_another_rate_of_a_data_set():
     assert len(SpeechTasks(Drawn(), TASKS, 16000)[0].audio[0]) == 1600
-    with pytest.raises(DataError, match="said 0: its sample rate is 8000 Hz, not 16000 Hz"):
+    with pytest.raises(DataError, match=r"said 0: its sample rate is 8000 Hz, not 16000 Hz"):
         SpeechTasks(Drawn(), TASKS, 16000, resample=False)[0]
 
 
@@ -123,7 +124,7 @@ def test_mistakes_in_tasks_are_named(tasks, message):
 
 
 def test_more_questions_than_tasks():
-    with pytest.raises(ConfigError, match="questions is 4"):
+    with pytest.raises(ConfigError, match=r"questions is 4"):
         SpeechTasks(Drawn(), TASKS, questions=4)
 
 
@@ -133,5 +134,5 @@ def test_mixtures_follow_their_weights():
     assert 0.7 < drawn.count("text") / 1000 < 0.8
     assert len({each for each in drawn if each != "text"}) > 80
     assert [mixture[index] for index in (0, 99, 100, 101)] == [0, 99, "text", 0]
-    with pytest.raises(ConfigError, match="weights.fwe"):
+    with pytest.raises(ConfigError, match=r"weights.fwe"):
         SpeechMixture({"few": [1]}, {"fwe": 1})

@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 
 from nemo_llm.megatron import Layout
+from nemo_llm.testing.steps import train_steps
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_speech
-from tiny_multimodal import training
+
+
+def training(layout: Layout, **options: Any) -> list[tuple[float, float]]:
+    """Train on the same batches; return the loss and the gradient norm of each step."""
+    return train_steps(tiny_speech.make, tiny_speech.batch, layout, steps=3, **options)
+
 
 TWO = {
     "TP2": (Layout(tensor=2), {}),
@@ -26,13 +32,13 @@ TWO = {
 
 @pytest.fixture(scope="module")
 def alone() -> list[tuple[float, float]]:
-    return training(Layout(), steps=3, make=tiny_speech.make, batch=tiny_speech.batch, sharding="none")
+    return training(Layout(), sharding="none")
 
 
 @pytest.mark.parametrize("name", TWO)
 def test_two_processes_train_as_one(name: str, two_ranks: Any, alone: list[tuple[float, float]]) -> None:
     layout, options = TWO[name]
-    for found in two_ranks.run(training, layout, steps=3, make=tiny_speech.make, batch=tiny_speech.batch, **options):
+    for found in two_ranks.run(training, layout, **options):
         for (loss, norm), (other, other_norm) in zip(found, alone, strict=True):
             assert loss == pytest.approx(other, rel=1e-4)
             assert norm == pytest.approx(other_norm, rel=1e-3)

@@ -107,7 +107,7 @@ def media_token(tokenizer: Tokenizer) -> int:
 
 
 class SpeechChatData(LanguageDataModule):
-    """Conversations with audio to train on, and to be asked in evaluation.
+    r"""Conversations with audio to train on, and to be asked in evaluation.
 
     Each of ``train``, ``validation`` and ``test`` is a file of conversations, a list of files
     (:class:`~nemo_mm.data.spoken.SpeechConversations`), or a data set of :class:`~nemo_mm.data.spoken.SpokenRow`

@@ -60,7 +60,7 @@ class SpeechTask:
         words = text.split()
         known: dict[str, Any] = {name: make(words) for name, make in _DERIVED.items()}
         known["translated"] = " ".join(self.words.get(word, word) for word in words)
-        known |= {**fields, "text": text}
+        known |= {name: value for name, value in fields.items() if value is not None} | {"text": text}
         try:
             return self.answer.format_map(known)
         except KeyError as error:
@@ -127,9 +127,9 @@ def _check_answer(answer: Any, where: str) -> None:
 class SpeechTasks(Configured):
     """Speech with its text, asked about.
 
-    In training an utterance is asked ``questions`` in one conversation, drawn by the weights of the tasks, no task twice,
-    in any order. In evaluation each is asked every question in a conversation of its own, in the first of its wordings:
-    item i is utterance ``i // tasks`` and task ``i % tasks``.
+    In training an utterance is asked ``questions`` in one conversation, drawn by the weights of the tasks, no task
+    twice, in any order. In evaluation each is asked every question in a conversation of its own, in the first of its
+    wordings: item i is utterance ``i // tasks`` and task ``i % tasks``.
 
     Answers name what is known: ``{text}``, fields of the manifest's lines (``{translation}``), and what follows from
     the words: ``{count}``, ``{first}``, ``{last}``, ``{reversed}``, and ``{translated}``, word by word with the table

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from nemo_core import types as nt
@@ -298,7 +297,7 @@ class SpeechLanguageModel(MultimodalLanguageModel):
             wanted = {name for name, _ in reader.named_parameters() if name.startswith("encoder.")}
             if missing := sorted(wanted - set(report.loaded)):
                 raise ArchiveError(
-                    f"init_from.reader: {path} has another encoder: {len(missing)} weights do not fit, {missing[0]} first",
+                    f"init_from.reader: {path} has another encoder: {missing[0]} does not fit, of {len(missing)}",
                     hint="leave model.architecture.encoder out: it is then taken from there",
                 )
 
