@@ -121,7 +121,7 @@ def _vision_language(registry: Registry) -> None:
         summary="Words of questions about drawn scenes",
     )
     hf = "Hugging Face's transformers"
-    registry.command("mm ask", "nemo_mm.cli.ask:ask", summary="Ask a vision-language model about pictures")
+    registry.command("mm ask", "nemo_mm.cli.ask:ask", summary="Ask a model about pictures or recordings")
     registry.command("mm import", summary="Take over models from elsewhere")
     registry.command("mm import hf", "nemo_mm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
     registry.command("mm export", summary="Write models for elsewhere")
@@ -161,5 +161,5 @@ def _speech_language(registry: Registry) -> None:
         "mm.word_tokenizer", "nemo_mm.data.word_tokenizer:word_tokenizer", summary="Words as tokens, for small worlds"
     )
     registry.command(
-        "mm transcribe", "nemo_mm.cli.audio:transcribe", summary="Write down what is said, with a speech-language model"
+        "mm transcribe", "nemo_mm.cli.transcribe:transcribe", summary="Write down what is said, with a speech-language model"
     )

@@ -31,7 +31,13 @@ def test_recordings_are_transcribed(folder, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [each["audio"] for each in found] == files
     assert run(["mm", "transcribe", str(folder), files[0], *options]) == 0
-    assert capsys.readouterr().out.strip() == found[0]["answer"]
+    assert capsys.readouterr().out.strip() == found[0]["text"]
+    assert run(["mm", "ask", str(folder), files[0], "what is it", "--max-tokens", "4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "files": files[:1],
+        "question": "what is it",
+        "answer": found[0]["text"],
+    }
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_transcribed(folder, tmp_path, capsys):
