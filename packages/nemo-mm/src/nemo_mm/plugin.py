@@ -161,5 +161,5 @@ def _speech_language(registry: Registry) -> None:
         "mm.word_tokenizer", "nemo_mm.data.word_tokenizer:word_tokenizer", summary="Words as tokens, for small worlds"
     )
     registry.command(
-        "mm transcribe", "nemo_mm.cli.transcribe:transcribe", summary="Write down what is said, with a speech-language model"
+        "mm transcribe", "nemo_mm.cli.transcribe:transcribe", summary="Write down what a speech-language model hears"
     )
