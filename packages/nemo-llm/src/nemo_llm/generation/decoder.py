@@ -7,7 +7,7 @@ their weights and computes the same; it shares their norms, routers and activati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
@@ -23,8 +23,20 @@ from nemo_llm.models.config import ModelConfig
 
 __all__ = ["Decoder", "Replaced"]
 
-#: Places in a prompt (K), and the embeddings (K, hidden) that stand there.
-Replaced = tuple[Any, Tensor]
+
+class Replaced(NamedTuple):
+    """What a prompt has that is no text.
+
+    Attributes:
+        places: (K,) in the prompt.
+        embeddings: (K, hidden) that stand there; None in processes that have no embedding.
+        positions: (n, 3) of all tokens of the prompt, in models whose positions have three parts.
+    """
+
+    places: Tensor
+    embeddings: Tensor | None
+    positions: Tensor | None = None
+
 
 #: Tokens of each prompt that pass through the model at a time.
 _PREFILL = 512
@@ -64,6 +76,7 @@ class Decoder:
         self.rotations: Rotations | None = None
         self.columns = 0
         self.padding: Tensor | None = None
+        self.behind: Tensor | None = None  # (B, 1), what positions of new tokens are more than their place
 
     @torch.inference_mode()
     def start(
@@ -88,9 +101,26 @@ class Decoder:
         self.caches = [[LayerCache(layer.window) for layer in part.layers] for part in self.parts]
         self.columns = 0
         others = _Others(replaced, [longest - len(prompt) for prompt in prompts], self.device, self.dtype)
+        self.behind = None
+        table = self._positions(replaced, [len(prompt) for prompt in prompts])
         for start in range(0, longest, _PREFILL):
-            logits = self._forward(tokens[:, start : start + _PREFILL], others)
+            end = start + _PREFILL
+            logits = self._forward(tokens[:, start:end], others, None if table is None else table[:, start:end])
+        if table is not None:
+            lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+            self.behind = (table.flatten(1).amax(1) + 1 - lengths)[:, None]
         return logits
+
+    def _positions(self, replaced: Sequence[Replaced | None], lengths: Sequence[int]) -> Tensor | None:
+        """Return the positions (B, n, 3) of prompts, where any has such of three parts."""
+        if all(each is None or each.positions is None for each in replaced):
+            return None
+        rows = torch.zeros(len(lengths), max(lengths), 3, dtype=torch.long)
+        for row, length in enumerate(lengths):
+            given = replaced[row]
+            own = None if given is None else given.positions
+            rows[row, -length:] = torch.arange(length)[:, None] if own is None else own.cpu()
+        return rows.to(self.device)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
@@ -108,17 +138,22 @@ class Decoder:
             self.padding = padding if bool(padding.any()) else None
         if self.rotations is not None:
             self.rotations.select(index)
+        if self.behind is not None:
+            self.behind = self.behind[index]
         for caches in self.caches:
             for cache in caches:
                 cache.select(index, first)
 
-    def _forward(self, tokens: Tensor, others: _Others | None = None) -> Tensor:
+    def _forward(self, tokens: Tensor, others: _Others | None = None, table: Tensor | None = None) -> Tensor:
         count = tokens.shape[1]
         columns = range(self.columns, self.columns + count)
         positions = torch.arange(columns.start, columns.stop, device=self.device)[None]
         if self.padding is not None:
             positions = (positions - self.padding[:, None]).clamp(min=0)
-        step = Step(columns, self.padding, () if self.rotations is None else self.rotations(positions))
+        turned = positions if self.behind is None else positions + self.behind
+        if table is not None:
+            turned = table
+        step = Step(columns, self.padding, () if self.rotations is None else self.rotations(turned))
         shape = (tokens.shape[0], count, self.config.hidden_size)
         hidden: Tensor | None = None
         for part, caches in zip(self.parts, self.caches, strict=True):
@@ -152,12 +187,12 @@ class _Others:
         self, replaced: Sequence[Replaced | None], padding: Sequence[int], device: torch.device, dtype: torch.dtype
     ) -> None:
         self.values: Tensor | None = None
-        found = [(row, each) for row, each in enumerate(replaced) if each is not None and len(each[0])]
-        if found:
-            self.rows = torch.cat([torch.full((len(places),), row) for row, (places, _) in found]).to(device)
-            columns = [torch.as_tensor(places).cpu() + padding[row] for row, (places, _) in found]
-            self.columns = torch.cat(columns).to(device)
-            self.values = torch.cat([values for _, (_, values) in found]).to(device, dtype)
+        found = [(row, each) for row, each in enumerate(replaced) if each is not None and len(each.places)]
+        values = [each.embeddings for _, each in found if each.embeddings is not None]
+        if values:
+            self.rows = torch.cat([torch.full((len(each.places),), row) for row, each in found]).to(device)
+            self.columns = torch.cat([each.places.cpu() + padding[row] for row, each in found]).to(device)
+            self.values = torch.cat(values).to(device, dtype)
 
     def put_into(self, hidden: Tensor, columns: range) -> None:
         """Write those of some columns into their embeddings (B, n, hidden)."""

@@ -88,7 +88,7 @@ def generate(
         batch_size: Prompts that are computed together.
         tokenizer: If the model has none; needed for texts.
         replaced: For each prompt, embeddings in the places of those of some tokens: of what is no text, such as an
-            image; (places (K), embeddings (K, hidden)), or None.
+            image; or None.
 
     Returns:
         One for each prompt, in their order.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nemo_llm.models.config import ModelConfig
-from nemo_llm.models.layers.rope import RotaryEmbedding, frequencies
+from nemo_llm.models.layers.rope import RotaryEmbedding, by_section, frequencies
 
 __all__ = ["Rotations"]
 
@@ -28,6 +28,7 @@ class Rotations:
 
     def __init__(self, config: ModelConfig, lengths: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
         self.dtype, self.interleaved = dtype, config.rope.interleaved
+        self.sections = config.rope.sections or ()
         depends = config.rope.scaling in ("ntk", "longrope")
         own = RotaryEmbedding(config)
         self.angles: list[tuple[Tensor, float]] = []  # (B or 1, R / 2) and temperature of each kind
@@ -54,7 +55,7 @@ class Rotations:
         """Return, for each kind, what :func:`~nemo_llm.generation.attention.rotate` takes.
 
         Args:
-            positions: (B or 1, n).
+            positions: (B or 1, n), or of three parts (B, n, 3).
 
         Returns:
             Cosines and sines (B or 1, n, 1, 1, R).
@@ -62,7 +63,10 @@ class Rotations:
         return [self._table(positions, angles, temperature) for angles, temperature in self.angles]
 
     def _table(self, positions: Tensor, angles: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        turned = positions.float()[..., None] * angles[:, None]
+        if positions.dim() == 3:
+            turned = by_section(positions.float()[..., None] * angles[:, None, None], self.sections)
+        else:
+            turned = positions.float()[..., None] * angles[:, None]
         cosine, sine = turned.cos() * temperature, turned.sin() * temperature
         if self.interleaved:
             both = torch.stack((cosine, cosine), -1).flatten(-2), torch.stack((-sine, sine), -1).flatten(-2)

@@ -35,6 +35,8 @@ class Rope:
         attention_factor: Temperature given outright (``yarn``, ``longrope``).
         short_factors, long_factors: Of ``longrope``.
         scale_local: Whether layers with a window are stretched too.
+        sections: Of a model whose positions have three parts, time, height and width (M-RoPE; Qwen2-VL,
+            arXiv:2409.12191): how many pairs of dimensions turn with each.
     """
 
     base: float = 10000.0
@@ -55,6 +57,7 @@ class Rope:
     short_factors: tuple[float, ...] | None = None
     long_factors: tuple[float, ...] | None = None
     scale_local: bool = False
+    sections: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,12 @@ class ModelConfig:
             )
         if self.num_heads % self.kv_heads:
             raise ConfigError(f"num_heads {self.num_heads} is no multiple of num_kv_heads {self.kv_heads}")
+        sections = self.rope.sections
+        if sections is not None and (len(sections) != 3 or sum(sections) != self.rotary_dim // 2):
+            raise ConfigError(
+                f"rope.sections {list(sections)} are not three parts of {self.rotary_dim // 2} pairs of dimensions",
+                hint="give time, height and width, such as [16, 24, 24] of 64 pairs",
+            )
 
     @property
     def kv_heads(self) -> int:

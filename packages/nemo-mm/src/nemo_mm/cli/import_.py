@@ -12,7 +12,7 @@ from nemo_core.cli.output import OverwriteOption
 
 __all__ = ["hf"]
 
-#: ``model_type`` of a ``config.json`` -> what imports it: ``(source, output, *, dtype, overwrite)``, to a configuration.
+#: ``model_type`` of a ``config.json`` -> what imports it, ``(source, output, *, dtype, overwrite)``.
 IMPORTERS: dict[str, str] = {"llava": "nemo_mm.hf.llava:import_llava"}
 
 

@@ -47,8 +47,9 @@ class VisionConversations(ConversationData):
         train: Files to train on: one, or a list.
         validation: Files to validate on; also a mapping of a name to one of these.
         test: Likewise.
-        architecture: That of the model (its configuration or values of it): how pictures are read.
-        tokenizer: What makes the tokens: a tokenizer, or its folder; it knows ``<image>`` as a special token.
+        architecture: That of the model (its configuration or values of it): how pictures are read, and the token whose
+            places they take (``media_token``, ``<image>``).
+        tokenizer: What makes the tokens: a tokenizer, or its folder; it knows that token as a special one.
         image_folder: Folder that paths of pictures start from; that of the file if not given.
         frames: Pictures that a video is read as.
         sequence_length: Most tokens in a row, those of pictures included.
@@ -129,11 +130,14 @@ class VisionConversations(ConversationData):
         self.architecture = VisionLanguageConfig.reading(architecture)
         self.pictures = self.architecture.pictures()
         self.image_folder, self.frames, self.packing = image_folder, frames, packing
-        mark = self.tokenizer.special_tokens.get(IMAGE)
+        given = architecture.get("media_token", IMAGE) if isinstance(architecture, Mapping) else IMAGE
+        self.mark_text = str(given) if isinstance(given, str) else self.tokenizer.id_to_token(int(given))
+        mark = self.tokenizer.special_tokens.get(self.mark_text)
         if mark is None:
             raise ConfigError(
-                f"the tokenizer has no special token {IMAGE}, which stands where a picture is",
-                hint=f"add it: tokenizer.special_tokens=['{IMAGE}']",
+                f"the tokenizer has no special token {self.mark_text}, which stands where a picture is",
+                hint="add it, or name one that it has and that no text has: "
+                "model.architecture.media_token='<|reserved_special_token_0|>'",
             )
         if packing and self.architecture.tiles:
             raise ConfigError(
@@ -170,7 +174,8 @@ class VisionConversations(ConversationData):
             said = [message.get("content") or "" for message in conversation.messages]
             pictures = self._resolved(record, sources, said)
             for message in conversation.messages:
-                message["content"] = (message.get("content") or "").replace(VIDEO, IMAGE * self.frames)
+                said_here = (message.get("content") or "").replace(VIDEO, IMAGE * self.frames)
+                message["content"] = said_here.replace(IMAGE, self.mark_text)
             conversations.append(conversation)
             found.append(pictures)
         encoded = self.encoder.encode(conversations)
@@ -218,7 +223,8 @@ class VisionConversations(ConversationData):
     def _key(self, paths: list[Path]) -> str:
         where = "" if self.image_folder is None else str(Path(self.image_folder).absolute())
         folders = [str(path.parent.absolute()) for path in paths]
-        return f"{super()._key(paths)}-{hashlib.sha256(json.dumps([where, folders, self.frames]).encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(json.dumps([where, folders, self.frames]).encode()).hexdigest()
+        return f"{super()._key(paths)}-{digest[:8]}"
 
     def _rows(self, store: TokenStore, split: str) -> Any:
         rows = _Rows(store, self.pictures, self.mark, self.sequence_length, self.truncation)
@@ -289,9 +295,7 @@ class _Packed:
         return {**row, "pictures": [picture for item in items for picture in item["pictures"]]}
 
 
-def expanded(
-    tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int
-) -> tuple[np.ndarray, np.ndarray]:
+def expanded(tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int) -> tuple[np.ndarray, np.ndarray]:
     """Return tokens and mask with each mark repeated as often as its picture has embeddings.
 
     >>> expanded(np.array([5, 9, 6, 9]), np.array([0, 0, 1, 0]), [2, 3], mark=9)[0].tolist()

@@ -20,7 +20,18 @@ from nemo_core.errors import DataError
 if TYPE_CHECKING:
     from nemo_llm.tokenizers import Tokenizer
 
-__all__ = ["BOXES", "KINDS", "Balance", "Question", "Scene", "Thing", "questions_of", "read_scenes", "scene_tokenizer", "words"]
+__all__ = [
+    "BOXES",
+    "KINDS",
+    "Balance",
+    "Question",
+    "Scene",
+    "Thing",
+    "questions_of",
+    "read_scenes",
+    "scene_tokenizer",
+    "words",
+]
 
 COLOURS = ("yellow", "black", "blue")
 SHAPES = ("square", "circle", "triangle")
@@ -140,9 +151,7 @@ def _presence(things: Sequence[Thing], place: str) -> Iterable[Question]:
         for shape in ("thing", *SHAPES):
             if colour or shape != "thing":
                 there = any(_is(each, colour, shape) for each in things)
-                yield Question(
-                    "is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no"
-                )
+                yield Question("is there", f"is there a {_spaced(colour)}{shape}{place} ?", "yes" if there else "no")
 
 
 def _properties(things: Sequence[Thing], place: str) -> Iterable[Question]:
@@ -199,8 +208,9 @@ class Balance:
 
 def words() -> list[str]:
     """Return all words of questions and answers, sorted."""
-    fixed = "how many is there a in the box what colour shape top bottom thing things yes no ?".split()
-    return sorted({*fixed, *COLOURS, *SHAPES, *(f"{each}s" for each in SHAPES), *BOXES, *NUMBERS})
+    fixed = ("how", "many", "is", "there", "a", "in", "the", "box", "what", "colour", "shape", "top", "bottom")
+    others = ("thing", "things", "yes", "no", "?", *BOXES, *NUMBERS)
+    return sorted({*fixed, *others, *COLOURS, *SHAPES, *(f"{each}s" for each in SHAPES)})
 
 
 #: A question, a blank, its answer and the token that ends it; and so on.

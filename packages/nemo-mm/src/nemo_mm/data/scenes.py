@@ -12,8 +12,8 @@ import torch
 from nemo_core.errors import ConfigError, DataError
 from nemo_llm.data.module import LanguageDataModule
 from nemo_mm.data.conversations import expanded
-from nemo_mm.data.tiled_pictures import IMAGE, Picture
 from nemo_mm.data.scene_questions import Balance, Question, Scene, questions_of, read_scenes
+from nemo_mm.data.tiled_pictures import IMAGE, Picture
 from nemo_mm.evaluation.answers import Asked
 from nemo_mm.images import open_image
 

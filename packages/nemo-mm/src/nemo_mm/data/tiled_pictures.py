@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nemo_core.errors import DataError
-from nemo_mm.images import ImageTransform, open_image
+from nemo_mm.images import open_image
 from nemo_mm.images.tiles import best_grid, count_arranged, cut
 
 if TYPE_CHECKING:

@@ -59,9 +59,7 @@ def _words(text: str) -> list[str]:
 
 def _grams(words: Sequence[str]) -> Counter[tuple[str, ...]]:
     return Counter(
-        tuple(words[start : start + size])
-        for size in range(1, _LONGEST + 1)
-        for start in range(len(words) - size + 1)
+        tuple(words[start : start + size]) for size in range(1, _LONGEST + 1) for start in range(len(words) - size + 1)
     )
 
 

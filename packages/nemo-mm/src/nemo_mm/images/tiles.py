@@ -42,7 +42,7 @@ def best_grid(height: int, width: int, grids: Sequence[Grid], tile: tuple[int, i
 
 
 def cut(picture: np.ndarray, grid: Grid, tile: tuple[int, int], resample: str) -> list[np.ndarray]:
-    """Return the tiles (h, w, 3) of a picture (H, W, 3), row by row: scaled to fit the grid, in its middle, on black."""
+    """Return the tiles (h, w, 3) of a picture (H, W, 3), row by row; it is scaled to fit in, its ground is black."""
     tall, wide = grid[0] * tile[0], grid[1] * tile[1]
     height, width = picture.shape[:2]
     # As the published models were given theirs: the side that fits exactly decides, the other is rounded up.
@@ -52,7 +52,8 @@ def cut(picture: np.ndarray, grid: Grid, tile: tuple[int, int], resample: str) -
     else:
         size = (min(-int(-width * down // 1), wide), tall)
     whole = Image.new("RGB", (wide, tall))
-    whole.paste(Image.fromarray(picture).resize(size, Image.Resampling[resample.upper()]), ((wide - size[0]) // 2, (tall - size[1]) // 2))
+    scaled = Image.fromarray(picture).resize(size, Image.Resampling[resample.upper()])
+    whole.paste(scaled, ((wide - size[0]) // 2, (tall - size[1]) // 2))
     pixels = np.asarray(whole)
     rows = [pixels[row * tile[0] : (row + 1) * tile[0]] for row in range(grid[0])]
     return [row[:, column * tile[1] : (column + 1) * tile[1]] for row in rows for column in range(grid[1])]

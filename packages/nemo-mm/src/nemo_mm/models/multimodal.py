@@ -20,6 +20,7 @@ from nemo_mm.models.multimodal_config import MultimodalConfig
 
 if TYPE_CHECKING:
     from nemo_llm.generation import Generation, LoadedModel
+    from nemo_llm.generation.decoder import Replaced
     from nemo_llm.megatron.layout import Layout
     from nemo_llm.megatron.schedule import Batch
     from nemo_llm.tokenizers import Tokenizer
@@ -107,6 +108,10 @@ class MultimodalLanguageModel(EngineModel):
             if spec.get("reader"):
                 self._sources["reader"] = Path(spec["reader"])
                 said.append(f"reader of {spec['reader']}")
+            if not said:
+                raise ConfigError(
+                    "init_from names neither a language model nor a reader", hint="give init_from.language=FOLDER"
+                )
             return ", ".join(said)
         if isinstance(spec, (str, Path)) and isinstance(read_source(Path(spec)).config, ModelConfig):
             return self._language_from(Path(spec))
@@ -247,15 +252,15 @@ class MultimodalLanguageModel(EngineModel):
         return generate(self._language_part(), prompts, replaced=replaced, **options)
 
     @torch.no_grad()
-    def embeddings_of(
-        self, prompts: Sequence[Sequence[int]], media: Mapping[str, Tensor]
-    ) -> list[tuple[Tensor, Tensor] | None]:
+    def embeddings_of(self, prompts: Sequence[Sequence[int]], media: Mapping[str, Tensor]) -> list[Replaced]:
         """Return for each prompt the places of its media (K,), and the embeddings (K, H) that stand there."""
+        from nemo_llm.generation.decoder import Replaced
+
         token = self.config.media_token
         places = [torch.tensor([place for place, each in enumerate(row) if each == token]) for row in prompts]
         chunk: Any = self.chunks[0]
         if chunk.reader is None:
-            return [None] * len(prompts)
+            return [Replaced(each, None) for each in places]
         weight = next(chunk.reader.parameters())
         chunk.reader.eval()
         try:
@@ -269,7 +274,7 @@ class MultimodalLanguageModel(EngineModel):
                     hint="each image or sound takes as many tokens as the reader makes of it",
                 )
         rows = embeddings.split(counts.tolist())
-        return list(zip(places, rows, strict=True))
+        return [Replaced(each, own) for each, own in zip(places, rows, strict=True)]
 
     def _language_part(self) -> LoadedModel:
         from nemo_llm.generation import LoadedModel

@@ -1,5 +1,8 @@
-"""A process's part of a language model that is given more than text: the engine's model, and on the first pipeline
-stage the reader, whose embeddings replace those of the tokens that keep their places."""
+"""A process's part of a language model that is given more than text.
+
+It is the engine's model and, on the first pipeline stage, the reader, whose embeddings replace those of the tokens that
+keep their places.
+"""
 
 from __future__ import annotations
 

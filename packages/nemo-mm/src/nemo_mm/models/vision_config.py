@@ -92,8 +92,8 @@ class VisionLanguageConfig(MultimodalConfig):
         merge: Features of so many patches down and across become one (Qwen2-VL, arXiv:2409.12191).
         projector: ``mlp``: two layers with a GELU (LLaVA 1.5, arXiv:2310.03744), ``linear``: one.
         projector_bias: Whether its layers have biases.
-        tiles: Grids of tiles, (rows, columns), among which a large picture's best is chosen (LLaVA-NeXT); none: pictures
-            are only scaled.
+        tiles: Grids of tiles, (rows, columns), among which the best for a picture is chosen (LLaVA-NeXT); none:
+            pictures are only scaled.
 
     Example:
         >>> config = VisionLanguageConfig.from_dict({"language": {"vocab_size": 65}, "media_token": 64,
@@ -125,6 +125,8 @@ class VisionLanguageConfig(MultimodalConfig):
             )
         if self.class_feature and (self.merge > 1 or self.tiles or self.vision.pool != "class"):
             raise ConfigError("class_feature goes with vision.pool=class, and without merge and tiles")
+        if self.tiles and self.language.rope.sections is not None:
+            raise ConfigError("tiles have no positions in height and width", hint="leave language.rope.sections out")
         if self.projector not in ("mlp", "linear"):
             raise ConfigError(f"projector is {self.projector!r}", hint="mlp or linear")
         if not -self.vision.layers < self.features <= self.vision.layers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,11 @@ from nemo_mm.evaluation.answers import score_answers
 from nemo_mm.models.multimodal import MultimodalLanguageModel
 from nemo_mm.models.vision_config import VisionLanguageConfig
 
-__all__ = ["VisionLanguageModel"]
+if TYPE_CHECKING:
+    from nemo_llm.generation.decoder import Replaced
+    from nemo_llm.megatron.schedule import Batch
+
+__all__ = ["VisionLanguageModel", "positions_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +106,28 @@ class VisionLanguageModel(MultimodalLanguageModel):
         }
         return self.logits({name: value for name, value in given.items() if value is not None})
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Note which embedding stands where and, where the language model wants them, positions of three parts."""
+        batch = super().prepare(batch)
+        if self.config.language.rope.sections is None:
+            return batch
+        positions = positions_of(batch["media_index"], self.config.grid, batch.get("segment_ids"))
+        return {**batch, "position_ids": positions}
+
+    def embeddings_of(self, prompts: Sequence[Sequence[int]], media: Mapping[str, Tensor]) -> list[Replaced]:
+        """Return what stands in the places of pictures, and positions of three parts where there are such."""
+        found = super().embeddings_of(prompts, media)
+        if self.config.language.rope.sections is None:
+            return found
+        from nemo_mm.models.network import places_of
+
+        token = self.config.media_token
+        indices = [places_of(torch.tensor([list(prompt)]), token)[0] for prompt in prompts]
+        return [
+            each._replace(positions=positions_of(index, self.config.grid)[0])
+            for each, index in zip(found, indices, strict=True)
+        ]
+
     def ask(
         self,
         questions: Sequence[str | Sequence[Mapping[str, Any]]],
@@ -148,7 +174,7 @@ class VisionLanguageModel(MultimodalLanguageModel):
         from nemo_mm.data.conversations import expanded
 
         opener = self.config.pictures()
-        mark = self.config.media_token
+        mark, token = self.config.media_token, self.tokenizer.id_to_token(self.config.media_token)
         opened: dict[int, Any] = {}
         prompts, rows = [], []
         for number, (question, sources) in enumerate(zip(questions, images, strict=True), 1):
@@ -156,7 +182,10 @@ class VisionLanguageModel(MultimodalLanguageModel):
                 if id(source) not in opened:
                     opened[id(source)] = opener.open(source)
             pictures = [opened[id(source)] for source in sources]
-            tokens = np.array(self.tokenizer.encode_chat(_with_marks(question, len(sources)), True))
+            messages = _with_marks(question, len(sources))
+            for message in messages:
+                message["content"] = str(message.get("content") or "").replace(IMAGE, token)
+            tokens = np.array(self.tokenizer.encode_chat(messages, True))
             marks = int((tokens == mark).sum())
             if marks != len(pictures):
                 raise DataError(
@@ -220,6 +249,35 @@ class VisionLanguageModel(MultimodalLanguageModel):
                     f"init_from.reader: the vision transformer of {path} is another one: {str(error).splitlines()[-1]}",
                     hint="give model.architecture.vision the sizes of that one",
                 ) from None
+
+
+def positions_of(index: Tensor, grid: tuple[int, int], segments: Tensor | None = None) -> Tensor:
+    """Return positions of three parts, time, height and width, (B, S, 3) (Qwen2-VL, arXiv:2409.12191).
+
+    Text goes on in all three alike. All of a picture is at one time, and down and across it positions count from there;
+    the text behind goes on after the largest.
+
+    Args:
+        index: (B, S), number of the picture's feature in each place among all of its row, -1 for text.
+        grid: Features of a picture, down and across.
+        segments: (B, S) of packed rows: positions begin anew in each.
+
+    >>> positions_of(torch.tensor([[-1, 0, 1, 2, 3, 4, 5, -1]]), (2, 3))[0].t().tolist()
+    [[0, 1, 1, 1, 1, 1, 1, 4], [0, 1, 1, 1, 2, 2, 2, 4], [0, 1, 2, 3, 1, 2, 3, 4]]
+    """
+    rows, columns = grid
+    seen = index >= 0
+    text = (~seen).long()
+    pictures = (seen.cumsum(1) - seen.long()) // (rows * columns)  # that are whole before each place
+    start = text.cumsum(1) - text + pictures * max(rows, columns)
+    if segments is not None:
+        places = torch.arange(index.shape[1], device=index.device).expand_as(index)
+        begins = torch.ones_like(seen)
+        begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+        start = start - start.gather(1, torch.where(begins, places, 0).cummax(1).values)
+    place = index.clamp(min=0) % (rows * columns)
+    down, across = place // columns * seen, place % columns * seen
+    return torch.stack([start, start + down, start + across], -1)
 
 
 def _with_marks(question: str | Sequence[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:

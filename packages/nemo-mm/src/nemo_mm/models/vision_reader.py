@@ -57,7 +57,8 @@ class VisionReader(MediaReader):
             kind=config.projector,
             bias=config.projector_bias,
         )
-        self.newline = nn.Parameter(torch.randn(config.hidden_size) * config.hidden_size**-0.5) if config.tiles else None
+        newline = torch.randn(config.hidden_size) * config.hidden_size**-0.5
+        self.newline = nn.Parameter(newline) if config.tiles else None
         self.layers = config.features if config.features > 0 else config.vision.layers + config.features
         self.hold_unused()
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nemo_llm.models.config import ModelConfig, Rope
 from nemo_llm.models.layers.context import positions_of
 
-__all__ = ["RotaryEmbedding", "frequencies", "rotate"]
+__all__ = ["RotaryEmbedding", "by_section", "frequencies", "rotate"]
 
 
 def frequencies(rope: Rope, dim: int, *, length: int, max_length: int, local: bool = False) -> tuple[Tensor, float]:
@@ -98,6 +98,20 @@ def _long_temperature(rope: Rope, original: int, max_length: int) -> float:
     return 1.0 if factor <= 1.0 else math.sqrt(1 + math.log(factor) / math.log(original))
 
 
+def by_section(turned: Tensor, sections: tuple[int, ...]) -> Tensor:
+    """Return the angles of each pair of dimensions from those of the part of the position that it turns with.
+
+    Args:
+        turned: ``(..., 3, R / 2)``, angles for time, height and width.
+        sections: How many pairs turn with each, ``R / 2`` together.
+
+    >>> by_section(torch.tensor([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [3.0, 3.0, 3.0]]), (1, 1, 1)).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    parts = turned.split(list(sections), -1)
+    return torch.cat([part[..., place, :] for place, part in enumerate(parts)], -1)
+
+
 class RotaryEmbedding(nn.Module):
     """The table of sines and cosines of one forward pass.
 
@@ -127,7 +141,8 @@ class RotaryEmbedding(nn.Module):
         """Compute the table.
 
         Args:
-            positions: ``(B, S)``, or ``(S,)`` where all rows have the same; whole numbers.
+            positions: ``(B, S)``, or ``(S,)`` where all rows have the same; whole numbers. Of models with
+                ``rope.sections`` also ``(B, S, 3)``: time, height and width.
             dtype: Of the table.
             length: Tokens of the whole text, where only a part of it is at hand.
         """
@@ -138,6 +153,8 @@ class RotaryEmbedding(nn.Module):
         for local in (False, True) if self.local else (False,):
             angles, temperature = self._frequencies(length, local, times.device)
             turned = times * angles
+            if positions.dim() == 3:
+                turned = by_section(turned, self.rope.sections or ())
             kinds.append(torch.stack([turned.cos(), turned.sin()]) * temperature)
         table = torch.stack(kinds).to(dtype)
         return table[:, :, :, None, None] if positions.dim() == 1 else table.transpose(2, 3)[:, :, :, :, None]
