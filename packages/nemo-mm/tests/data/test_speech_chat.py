@@ -62,6 +62,21 @@ def test_a_batch(folder):
     assert [answer.replace(" ", "") for answer in answers] == ["one<end>", "onetwo<end>", "two<end>", "no<end>"]
 
 
+def test_another_token_may_keep_the_places(folder):
+    known = tokenizer(["<spare>", *SPECIAL[1:]])
+    made = SpeechChatData(
+        folder / "train.jsonl",
+        tokenizer=known,
+        media_token="<spare>",
+        samples_per_embedding=800,
+        sample_rate=8000,
+        global_batch_size=4,
+        shuffle=False,
+    )
+    batch = next(iter(made.train_dataloader()))
+    assert (batch["tokens"] == known.special_tokens["<spare>"]).sum(1).tolist() == [5, 7, 2, 0]
+
+
 def test_a_batch_of_text_only(folder):
     batch = next(iter(data(folder / "text.jsonl", global_batch_size=1).train_dataloader()))
     assert batch["audio"].shape == (1, 0, 0)

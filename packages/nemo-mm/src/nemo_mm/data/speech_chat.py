@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,10 +32,11 @@ class SpeechEncoder:
     """Turns conversations with audio into tokens, with one placeholder for each embedding of the audio.
 
     Args:
-        tokenizer: What makes the tokens; it has the special token ``<audio>``.
+        tokenizer: What makes the tokens.
         samples_per_embedding: How many samples an embedding of the model's reader stands for.
         chat_template: How conversations are written, if not as the tokenizer says.
         loss_on: What is to be learned.
+        media_token: Special token of the tokenizer whose places embeddings take.
 
     Raises:
         ConfigError: The tokenizer has no such token, or there is no chat template.
@@ -47,6 +49,7 @@ class SpeechEncoder:
         *,
         chat_template: str | None = None,
         loss_on: LossOn = "assistant",
+        media_token: str = AUDIO_MARK,
     ) -> None:
         from nemo_llm.tokenizers import ChatTemplate
 
@@ -55,7 +58,13 @@ class SpeechEncoder:
         if samples_per_embedding < 1:
             raise ConfigError(f"data.samples_per_embedding is {samples_per_embedding}", hint="give at least 1")
         self.tokenizer, self.samples_per_embedding = tokenizer, samples_per_embedding
-        self.media_token = media_token(tokenizer)
+        found = tokenizer.special_tokens.get(media_token)
+        if found is None:
+            raise ConfigError(
+                f"the tokenizer has no special token {media_token}",
+                hint="add it to tokenizer.special_tokens, or name one that no text has: media_token=...",
+            )
+        self.mark, self.media_token = media_token, found
 
     def encode(self, row: SpokenRow) -> tuple[np.ndarray, np.ndarray]:
         """Return tokens (n,) and mask (n,) of a row.
@@ -63,16 +72,26 @@ class SpeechEncoder:
         Raises:
             DataError: A text cannot be encoded, an audio has no samples, or marks and audio do not agree.
         """
-        ids, mask = self.chat.encode([row.conversation])[0]
+        conversation = replace(row.conversation, messages=self._marked(row.conversation.messages))
+        ids, mask = self.chat.encode([conversation])[0]
         return self.with_places(ids, mask, row.audio, row.conversation.where)
 
     def prompt(self, messages: Sequence[Mapping[str, Any]], audio: Sequence[np.ndarray]) -> np.ndarray:
         """Return the tokens (n,) up to where the answer to ``messages`` begins."""
         template = self.chat.template
         assert template is not None
-        text = template.render(messages, add_generation_prompt=True, **self.tokenizer._token_names())
+        text = template.render(self._marked(messages), add_generation_prompt=True, **self.tokenizer._token_names())
         ids = self.tokenizer.encode(text, bos=False)
         return self.with_places(ids, [0] * len(ids), audio, "the question")[0]
+
+    def _marked(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return messages with the tokenizer's mark in the place of ``<audio>``."""
+        return [
+            {**message, "content": text.replace(AUDIO_MARK, self.mark)}
+            if isinstance(text := message.get("content"), str)
+            else dict(message)
+            for message in messages
+        ]
 
     def with_places(
         self, ids: Sequence[int], mask: Sequence[int], audio: Sequence[np.ndarray], where: str
@@ -89,21 +108,6 @@ class SpeechEncoder:
             raise DataError(f"{where}: a recording has no samples")
         counts = [embedding_count(len(samples), self.samples_per_embedding) for samples in audio]
         return expanded(tokens, np.asarray(mask, np.int64), counts, self.media_token)
-
-
-def media_token(tokenizer: Tokenizer) -> int:
-    """Return the number of the tokenizer's token for audio.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    found = tokenizer.special_tokens.get(AUDIO_MARK)
-    if found is None:
-        raise ConfigError(
-            f"the tokenizer has no special token {AUDIO_MARK}",
-            hint=f"add it: tokenizer.special_tokens='[\"{AUDIO_MARK}\"]'",
-        )
-    return found
 
 
 class SpeechChatData(LanguageDataModule):
@@ -125,7 +129,7 @@ class SpeechChatData(LanguageDataModule):
         train: What to train on.
         validation: What to validate on.
         test: What to test on.
-        tokenizer: What makes the tokens: a tokenizer, or its folder; it has the special token ``<audio>``.
+        tokenizer: What makes the tokens: a tokenizer, or its folder.
         samples_per_embedding: How many samples an embedding of the model's reader stands for.
         sample_rate: Of the audio in files, once read, Hz.
         sequence_length: Most tokens in a row, embeddings of audio included.
@@ -133,6 +137,7 @@ class SpeechChatData(LanguageDataModule):
         eval_global_batch_size: The same for validation and test.
         chat_template: How conversations are written, if not as the tokenizer says: a name, a file, or Jinja.
         loss_on: What is to be learned: all that the ``assistant`` says, the ``last`` of it, or ``all``.
+        media_token: Special token of the tokenizer whose places embeddings take, if it has no ``<audio>``.
         channel: Which channel of files that have several.
         resample: If false, a file of another rate is bad audio instead of being resampled.
         on_bad_audio: What to do with a row whose audio is bad, or that is too long: ``raise`` an error that names file
@@ -178,6 +183,7 @@ class SpeechChatData(LanguageDataModule):
         eval_global_batch_size: int | None = None,
         chat_template: str | None = None,
         loss_on: LossOn = "assistant",
+        media_token: str = AUDIO_MARK,
         channel: int | str | None = None,
         resample: bool = True,
         on_bad_audio: Literal["raise", "skip"] = "raise",
@@ -209,7 +215,11 @@ class SpeechChatData(LanguageDataModule):
 
         self.tokenizer = tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer)
         self.encoder = SpeechEncoder(
-            self.tokenizer, samples_per_embedding, chat_template=chat_template, loss_on=loss_on
+            self.tokenizer,
+            samples_per_embedding,
+            chat_template=chat_template,
+            loss_on=loss_on,
+            media_token=media_token,
         )
         self.sample_rate, self.channel, self.resample = sample_rate, channel, resample
         self.on_bad_audio, self.buckets, self.pad_to_multiple_of = on_bad_audio, buckets, pad_to_multiple_of

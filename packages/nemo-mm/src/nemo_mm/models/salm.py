@@ -172,7 +172,8 @@ class SpeechLanguageModel(MultimodalLanguageModel):
 
         if self.tokenizer is None:
             raise ConfigError("the model has no tokenizer", hint="give one: tokenizer=load_tokenizer(folder)")
-        return SpeechEncoder(self.tokenizer, self.config.samples_per_embedding)
+        mark = self.tokenizer.id_to_token(self.config.media_token)
+        return SpeechEncoder(self.tokenizer, self.config.samples_per_embedding, media_token=mark)
 
     # ------------------------------------------------------------------------------------------------------ evaluation
 
