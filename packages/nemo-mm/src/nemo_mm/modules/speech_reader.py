@@ -101,7 +101,7 @@ class SpeechReader(MediaReader):
             nn.LayerNorm(hidden_size),
         )
         nn.init.constant_(self.projector[-1].weight, scale)  # type: ignore[arg-type]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     @property
     def sample_rate(self) -> int:
@@ -159,8 +159,8 @@ class SpeechReader(MediaReader):
         inside = torch.arange(encoded.shape[2], device=encoded.device) < frames[:, None]
         encoded = encoded * inside[:, None]  # an encoder may leave anything behind the end
         encoded = functional.pad(encoded, (0, max(0, most * self.stack - encoded.shape[2])))
-        embeddings = self.dropout(self.projector(self._subsample(encoded[:, :, : most * self.stack])))
-        return embeddings, count
+        embeddings = self.projector(self._subsample(encoded[:, :, : most * self.stack]))
+        return functional.dropout(embeddings, self.dropout, self.training), count
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SpeechReader:
         """Move and cast, as torch does; but features are made in float32, whatever the rest is computed in."""
