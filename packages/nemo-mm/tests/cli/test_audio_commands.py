@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_transcribed(folder, tmp_path, 
 def test_another_kind_of_model_is_refused(tmp_path, capsys):
     from nemo_llm.megatron import engine
     from nemo_llm.megatron.checkpoint import save_model_folder
-    from nemo_llm.models import LanguageModel
+    from nemo_llm.models.language_model import LanguageModel
 
     with engine(seed=1):
         model = LanguageModel({"vocab_size": 8, "hidden_size": 16, "num_layers": 1, "num_heads": 2})

@@ -121,8 +121,8 @@ def test_bad_audio_is_skipped_and_counted(folder):
 
 def test_a_row_that_is_too_long(folder):
     with pytest.raises(DataError, match=r"train.jsonl, line 2: the row has \d+ tokens, embeddings of its audio"):
-        next(iter(data(folder / "train.jsonl", sequence_length=13).train_dataloader()))
-    batch = next(iter(data(folder / "train.jsonl", sequence_length=13, on_bad_audio="skip").train_dataloader()))
+        next(iter(data(folder / "train.jsonl", sequence_length=12).train_dataloader()))
+    batch = next(iter(data(folder / "train.jsonl", sequence_length=12, on_bad_audio="skip").train_dataloader()))
     assert batch["skipped"].tolist() == [0, 1, 0, 0]
 
 
