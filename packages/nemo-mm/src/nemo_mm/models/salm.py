@@ -42,6 +42,7 @@ class SpeechLanguageModel(MultimodalLanguageModel):
         seed: Of new weights.
 
     Example:
+        >>> import torch
         >>> from nemo_llm.megatron import engine
         >>> model = SpeechLanguageModel({
         ...     "language": {"vocab_size": 65, "hidden_size": 32, "num_layers": 1, "num_heads": 2}, "media_token": 64,
