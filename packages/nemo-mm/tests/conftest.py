@@ -1,14 +1,19 @@
-"""Pools of processes that tests of what is parallel share."""
+"""What tests share: a folder of helpers, and pools of processes for what is parallel."""
 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nemo_llm.testing import Ranks
+
+SUPPORT = Path(__file__).parent / "support"
+if str(SUPPORT) not in sys.path:
+    sys.path.insert(0, str(SUPPORT))
 
 
 @pytest.fixture(scope="session")

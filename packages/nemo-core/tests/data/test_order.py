@@ -106,6 +106,28 @@ def test_buckets_keep_like_lengths_together():
     assert padding(10) < padding(1) / 5
 
 
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=9), st.integers(1, 4), st.integers(1, 5), st.integers(0, 3)
+)
+def test_groups_are_read_together(groups, window, batch, epoch):
+    """Never are more groups begun and not yet done than `window`."""
+    order = BatchOrder(sum(groups), batch_size=batch, groups=groups, window=window)
+    read = np.concatenate(order.batches(epoch)).tolist()
+    assert sorted(read) == list(range(sum(groups)))
+    group_of = np.repeat(np.arange(len(groups)), groups)
+    left = dict(enumerate(groups))
+    begun: set[int] = set()
+    for item in read:
+        begun.add(group_of[item])
+        left[group_of[item]] -= 1
+        assert sum(left[group] > 0 for group in begun) <= window
+
+
+def test_groups_that_are_not_all_items():
+    with pytest.raises(ConfigError, match="groups"):
+        BatchOrder(4, batch_size=2, groups=[1, 2])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [

@@ -244,3 +244,24 @@ def test_layouts_agree_with_one_process(family: str, values: dict[str, Any], two
     assert alone.abs().max() > 0.1
     for found in two_ranks.run(logits_in_layout, family, values):
         torch.testing.assert_close(torch.tensor(found), alone, atol=2e-5, rtol=1e-4)
+
+
+def test_embeddings_take_the_places_of_tokens(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_module, "_PREFILL", 4)  # prompts go through in pieces
+    config = ModelConfig(**BASE)
+    model = build_gpt(config)
+    with torch.no_grad():
+        words = model.embedding.word_embeddings.weight
+        decoder = Decoder([model], config)
+        meant = [[3, 7, 8, 5, 7, 9], [7, 4]]
+        expected = decoder.start(meant, 4), decoder.step(torch.tensor([1, 2]))
+        given = [[3, 0, 0, 5, 0, 9], [0, 4]]
+        replaced = [
+            decoder_module.Replaced(torch.tensor([1, 2, 4]), words[[7, 8, 7]]),
+            decoder_module.Replaced(torch.tensor([0]), words[[7]]),
+        ]
+        found = decoder.start(given, 4, replaced), decoder.step(torch.tensor([1, 2]))
+        torch.testing.assert_close(found, expected)
+        assert not torch.allclose(decoder.start(given, 4), expected[0])
+        only_one = decoder.start(given, 4, [None, replaced[1]])
+        torch.testing.assert_close(only_one[1], expected[0][1])

@@ -249,3 +249,14 @@ def test_transformers_reads_files_in_many_parts(
     one = transformers.AutoModelForCausalLM.from_pretrained(folder).state_dict()
     other = transformers.AutoModelForCausalLM.from_pretrained(again).state_dict()
     assert all(torch.equal(other[name], each) for name, each in one.items())
+
+
+def test_a_language_model_within_another(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "whole", {f"text.{name}": value for name, value in _values().items()})
+    (folder / "config.json").write_text(json.dumps({"text_config": config_to_hf(CONFIG), "model_type": "seeing"}))
+    names = {f"text.{name}": name for name in _values()}
+    with WeightFiles(folder, names=names.get) as files:
+        assert sorted(files.names()) == sorted(_values())
+    save_file({"picture": torch.zeros(2), **load_file(folder / SINGLE)}, folder / SINGLE)
+    with WeightFiles(folder, names=names.get) as files:
+        assert "picture" not in files

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nemo_core.errors import ConfigError
 from nemo_llm.models.config import LatentAttention, ModelConfig, Rope
 from nemo_llm.models.layers.rope import RotaryEmbedding, frequencies, rotate
 
@@ -119,3 +120,28 @@ def test_latent_attention_rotates_its_own_dimensions() -> None:
     assert RotaryEmbedding(config)(torch.arange(3), torch.float32).shape[-1] == 3
     angles, _ = frequencies(Rope(), 6, length=3, max_length=3)
     assert len(angles) == 3
+
+
+def test_positions_of_three_parts_turn_as_those_of_qwen2_vl() -> None:
+    qwen = pytest.importorskip("transformers.models.qwen2_vl")
+    peer = qwen.Qwen2VLTextConfig(
+        hidden_size=32,
+        num_attention_heads=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
+    )
+    config = ModelConfig(hidden_size=32, num_heads=2, rope=Rope(sections=(2, 3, 3)))
+    positions = torch.randint(0, 50, (2, 5, 3))
+    rotary = qwen.modeling_qwen2_vl.Qwen2VLRotaryEmbedding(peer)
+    cosine, sine = rotary(torch.zeros(1), positions.permute(2, 0, 1))  # (B, S, R), each angle twice
+    table = RotaryEmbedding(config)(positions, torch.float32)[0, :, :, :, 0]  # (2, S, B, R / 2)
+    torch.testing.assert_close(table[0].transpose(0, 1), cosine[..., :8])
+    torch.testing.assert_close(table[1].transpose(0, 1), sine[..., :8])
+
+
+def test_equal_parts_of_positions_are_positions() -> None:
+    config = ModelConfig(hidden_size=32, num_heads=2, rope=Rope(sections=(2, 3, 3)))
+    same = RotaryEmbedding(config)(torch.arange(5).expand(2, 5), torch.float32)
+    parts = RotaryEmbedding(config)(torch.arange(5)[None, :, None].expand(2, 5, 3), torch.float32)
+    assert torch.equal(same, parts)
+    with pytest.raises(ConfigError, match="are not three parts of 8 pairs"):
+        ModelConfig(hidden_size=32, num_heads=2, rope=Rope(sections=(2, 3)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nemo_mm.images.tiles import arrange, best_grid, count_arranged, cut
@@ -22,6 +22,7 @@ def test_as_many_embeddings_as_were_counted(height: int, width: int) -> None:
     assert len(found) == count_arranged(height, width, grid, (4, 4))
 
 
+@settings(deadline=None)
 @given(sizes, sizes)
 def test_grids_and_padding_are_those_of_transformers(height: int, width: int) -> None:
     llava = pytest.importorskip("transformers.models.llava_next.modeling_llava_next")
@@ -30,6 +31,7 @@ def test_grids_and_padding_are_those_of_transformers(height: int, width: int) ->
     assert llava.get_anyres_image_grid_shape((height, width), resolutions, 56) == grid
     places = torch.arange(grid[0] * grid[1] * 16.0).view(1, grid[0] * 4, grid[1] * 4)
     theirs = llava.unpad_image(places, (height, width))
+    assume(theirs.numel() > 0)  # of a picture that is a line nothing may be left
     tiles = places[0].view(grid[0], 4, grid[1], 4).transpose(1, 2).reshape(-1, 16, 1)
     ours = arrange(torch.cat([torch.full((1, 16, 1), -1.0), tiles]), height, width, grid, (4, 4), torch.tensor([-2.0]))
     rows = ours[16:, 0].view(theirs.shape[1], -1)

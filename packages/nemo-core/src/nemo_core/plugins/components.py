@@ -27,6 +27,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "text_processor": "normaliser of text, or converter of text to sounds",
         "loss": "loss",
         "metric": "metric",
+        "process": "process that turns data into noise, and back (diffusion, flow matching)",
         "augmentation": "augmentation of training data",
         "optimizer": "optimizer",
         "scheduler": "learning-rate scheduler",
@@ -169,6 +170,7 @@ class Registry:
     text_processor = partialmethod(add, "text_processor")
     loss = partialmethod(add, "loss")
     metric = partialmethod(add, "metric")
+    process = partialmethod(add, "process")
     augmentation = partialmethod(add, "augmentation")
     optimizer = partialmethod(add, "optimizer")
     scheduler = partialmethod(add, "scheduler")

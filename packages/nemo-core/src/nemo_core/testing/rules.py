@@ -146,7 +146,7 @@ def documented(info: PluginInfo) -> Iterator[_Finding]:
             yield component.name, partial(check, component)
 
 
-_PREFIXED = ("module", "model", "dataset", "tokenizer", "text_processor", "loss", "metric", "augmentation")
+_PREFIXED = ("module", "model", "dataset", "tokenizer", "text_processor", "loss", "metric", "process", "augmentation")
 
 
 def named_apart(info: PluginInfo) -> Iterator[_Finding]:

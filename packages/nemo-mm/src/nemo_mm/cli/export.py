@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nemo_core.cli.output import OverwriteOption
+from nemo_core.cli.output import OverwriteOption, print_problem
 
 __all__ = ["hf"]
 
@@ -20,13 +20,24 @@ def hf(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write a vision-language model as a folder that Hugging Face's transformers loads as LLaVA, with its tokenizer.
+    """Write a model as a folder that Hugging Face's transformers loads, with its tokenizer.
+
+    Vision-language models become LLaVA, contrastive models (.nemo) CLIP or SigLIP.
 
     Example:
       nemo mm export hf llava.dist -o ./my-llava
+      nemo mm export hf clip.nemo -o ./my-clip
     """
     from nemo_llm.hf.convert import dtype_of
+    from nemo_mm.hf.convert import archive_in, export_archive
     from nemo_mm.hf.llava import export_llava
 
+    archive = archive_in(source)
+    if archive is not None:
+        weights, notes = export_archive(archive, output, dtype=dtype_of(dtype), overwrite=overwrite)
+        for note in notes:
+            print_problem("warning", note)
+        typer.echo(f"{output}: {weights:,} weights")
+        return
     config = export_llava(source, output, dtype=dtype_of(dtype), overwrite=overwrite)
     typer.echo(f"{output}: {config.family}, {config.num_parameters:,} weights")

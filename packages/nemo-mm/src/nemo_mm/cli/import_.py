@@ -13,7 +13,11 @@ from nemo_core.cli.output import OverwriteOption
 __all__ = ["hf"]
 
 #: ``model_type`` of a ``config.json`` -> what imports it, ``(source, output, *, dtype, overwrite)``.
-IMPORTERS: dict[str, str] = {"llava": "nemo_mm.hf.llava:import_llava"}
+IMPORTERS: dict[str, str] = {
+    "clip": "nemo_mm.hf.convert:import_archive",
+    "llava": "nemo_mm.hf.llava:import_llava",
+    "siglip": "nemo_mm.hf.convert:import_archive",
+}
 
 
 def hf(
@@ -30,6 +34,7 @@ def hf(
 
     Example:
       nemo mm import hf ./llava-1.5-7b-hf -o llava.dist
+      nemo mm import hf ./clip-vit-base-patch32 -o clip.nemo
     """
     from nemo_core.errors import ConfigError
     from nemo_llm.hf.config import read_config_json

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nemo_mm.data.digits import HandwrittenDigits as HandwrittenDigits
     from nemo_mm.data.digits import SpokenAndWritten as SpokenAndWritten
     from nemo_mm.data.emoji import Emoji as Emoji
+    from nemo_mm.data.folder import PictureFolder as PictureFolder
     from nemo_mm.data.fronts import AudioSamples as AudioSamples
     from nemo_mm.data.fronts import Front as Front
     from nemo_mm.data.fronts import TextTokens as TextTokens
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from nemo_mm.data.pairs import Pair as Pair
     from nemo_mm.data.pairs import PairBatch as PairBatch
     from nemo_mm.data.pairs import PairData as PairData
-    from nemo_mm.data.pictures import Picture as Picture
-    from nemo_mm.data.pictures import PictureBatch as PictureBatch
-    from nemo_mm.data.pictures import PictureData as PictureData
+    from nemo_mm.data.picture_sets import LabelledPicture as LabelledPicture
+    from nemo_mm.data.picture_sets import PictureBatch as PictureBatch
+    from nemo_mm.data.picture_sets import PictureData as PictureData
     from nemo_mm.data.scenes import SceneData as SceneData
     from nemo_mm.data.tar_shards import TarPairs as TarPairs
 

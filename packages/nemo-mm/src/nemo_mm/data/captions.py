@@ -76,9 +76,11 @@ class Captions(Configured):
         if caption is None or caption == []:
             raise DataError(f"{where}: has no {self.caption_key}", hint="name the key: caption_key=...")
         label = record.get(self.label_key) if self.label_key else None
-        source = image if isinstance(image, bytes) else base / image
-        name = where if isinstance(image, bytes) else f"{source} ({where})"
-        return Pair(source, caption, name, None if label is None else int(label))
+        number = None if label is None else int(label)
+        if isinstance(image, bytes):
+            return Pair(image, caption, where, number)
+        path = base / str(image)
+        return Pair(path, caption, f"{path} ({where})", number)
 
 
 def open_pairs(source: Any) -> Any:

@@ -47,7 +47,7 @@ class HandwrittenDigits(Configured):
         >>> digits = HandwrittenDigits("test")
         >>> pair = digits[0]
         >>> len(digits), pair.first.shape, pair.second[0]
-        (2000, (28, 28), 'a handwritten five')
+        (2000, (28, 28), 'a handwritten four')
     """
 
     def __init__(self, split: Split, templates: Sequence[str] = TEMPLATES, limit: int | None = None) -> None:

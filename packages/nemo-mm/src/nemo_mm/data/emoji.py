@@ -43,10 +43,10 @@ class Emoji(Configured):
         DataError: It does not hold what it should.
     """
 
-    def __init__(self, folder: str | Path, split: Split, *, tags: bool = False) -> None:
+    def __init__(self, folder: str | Path | None, split: Split, *, tags: bool = False) -> None:
         if folder is None or not Path(folder, "captions.jsonl").is_file():
             raise ConfigError(
-                f"{folder} holds no captions.jsonl of emoji",
+                "no folder of emoji is given" if folder is None else f"{folder} holds no captions.jsonl of emoji",
                 hint="give a folder with captions.jsonl (image, caption, skin_tone) and the pictures it names, such as "
                 "noto-emoji's with the names of gemoji: folder=...",
             )
@@ -64,15 +64,14 @@ class Emoji(Configured):
         captions = [record["caption"]]
         if self.tags and record["skin_tone"] is None:
             captions += [text.replace("_", " ") for text in (*record["aliases"], *record["tags"])]
-        return Pair(self.folder / record["image"], captions, record["image"])
+        others = [] if self.split not in ("composition", "new_bases") else self.others(index)
+        return Pair(self.folder / record["image"], captions, record["image"], others=others)
 
-    def candidates(self, index: int) -> tuple[list[str], int]:
-        """Return the captions of an emoji in all five skin tones, and which of them is its own."""
+    def others(self, index: int) -> list[str]:
+        """Return the captions of an emoji in the four skin tones that are not its own."""
         record = self.records[index]
-        if record["skin_tone"] is None:
-            raise DataError(f"{record['image']} has no skin tone")
         base = record["caption"].removesuffix(record["skin_tone"])
-        return [base + tone for tone in TONES], TONES.index(record["skin_tone"])
+        return [base + tone for tone in TONES if tone != record["skin_tone"]]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ class TextTokens(Configured):
         if self.clean == "canonical":
             source = re.sub(r"\s+", " ", source.translate(_NO_PUNCTUATION)).strip()
         ids = self.tokenizer.encode(source, bos=self.bos, parse_special=False)
-        end = [] if not self.eos else [self.tokenizer.eos_id]
+        end = [self.tokenizer.eos_id] if self.eos and self.tokenizer.eos_id is not None else []
         ids = [*ids[: self.max_length - len(end)], *end]
         if not ids:
             raise DataError(f"{name or 'caption'}: the text is empty")

@@ -11,7 +11,7 @@ import numpy as np
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError, DataError
-from nemo_mm.data.pictures import Picture
+from nemo_mm.data.picture_sets import LabelledPicture
 
 __all__ = ["DIGITS", "Mnist", "load_mnist"]
 
@@ -50,9 +50,9 @@ class Mnist(Configured):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> LabelledPicture:
         label = int(self.labels[index])
-        return Picture(self.images[index], label, f"a handwritten {DIGITS[label]}" if self.texts else None)
+        return LabelledPicture(self.images[index], label, f"a handwritten {DIGITS[label]}" if self.texts else None)
 
     @property
     def images(self) -> np.ndarray:

@@ -27,12 +27,15 @@ class Pair:
             and evaluation takes the first.
         name: Where it comes from, for messages.
         label: Number of its class, where there are classes: pairs of one class belong to each other.
+        others: Sources of the second kind that do not belong to ``first``: evaluation counts how often the right one
+            fits better than all of them.
     """
 
     first: Any
     second: Any
     name: str = ""
     label: int | None = None
+    others: Sequence[Any] = ()
 
 
 class PairBatch(NamedTuple):
@@ -48,6 +51,10 @@ class PairBatch(NamedTuple):
     """Class of each pair (B,), where there are classes."""
     skipped: int = 0
     """Pairs that were left out because they are damaged."""
+    others: dict[str, Tensor] | None = None
+    """What the second tower takes of all that does not belong to the first, where evaluation asks for it (M, ...)."""
+    owners: Tensor | None = None
+    """Which pair each of these stands against (M,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class PairData(DataModule):
         test: What to test on.
         augmentation: What the first kind goes through in training, before it is read: a function of source and random
             generator, such as ``mm.RandomAffine``.
+        train_labels: Whether training sees the classes of pairs, where they have some, and takes all of one class for
+            belonging together; otherwise it learns from the pairs alone.
         on_bad_pair: ``raise``, or ``skip`` pairs whose picture is damaged or whose caption is missing; they are counted
             as ``train_skipped``.
         batch_size: Most pairs in a batch of one process.
@@ -101,6 +110,7 @@ class PairData(DataModule):
         test: Any = None,
         *,
         augmentation: Callable[[Any, np.random.Generator], Any] | None = None,
+        train_labels: bool = False,
         on_bad_pair: Literal["raise", "skip"] = "raise",
         batch_size: int = 128,
         eval_batch_size: int | None = None,
@@ -125,6 +135,7 @@ class PairData(DataModule):
             raise ConfigError(f"on_bad_pair is {on_bad_pair!r}", hint="raise or skip")
         self.first, self.second = first, second
         self.augmentation, self.on_bad_pair = augmentation, on_bad_pair
+        self.train_labels = train_labels
         self._splits = {"train": train, "validation": validation, "test": test}
 
     def dataset(self, split: str) -> Any:
@@ -145,9 +156,12 @@ class PairData(DataModule):
         skipped = len(items) - len(good)
         if not good:
             return PairBatch({}, {}, [], None, skipped)
-        first, second, names, labels = zip(*good, strict=True)
+        first, second, names, labels, others = zip(*good, strict=True)
         numbers = None if any(label is None for label in labels) else torch.tensor(labels)
-        return PairBatch(self.first.batch(first), self.second.batch(second), list(names), numbers, skipped)
+        every = [other for group in others for other in group]
+        owners = [place for place, group in enumerate(others) for _ in group]
+        against = (self.second.batch(every), torch.tensor(owners)) if every else (None, None)
+        return PairBatch(self.first.batch(first), self.second.batch(second), list(names), numbers, skipped, *against)
 
     def _open(self, source: Any) -> _Read:
         from nemo_mm.data.captions import open_pairs
@@ -162,6 +176,7 @@ class _Read:
         self.pairs = pairs
         self.first, self.second = data.first, data.second
         self.augmentation, self.skips = data.augmentation, data.on_bad_pair == "skip"
+        self.train_labels = data.train_labels
         for name in ("groups", "window"):  # how the order of what lies in archives is drawn
             if hasattr(pairs, name):
                 setattr(self, name, getattr(pairs, name))
@@ -191,7 +206,9 @@ class _Read:
             if rng is not None and self.augmentation is not None:
                 first = self.augmentation(first, rng)
             name = pair.name or None
-            return self.first.read(first, name), self.second.read(second, name), pair.name, pair.label
+            label = pair.label if rng is None or self.train_labels else None
+            others = [self.second.read(other, name) for other in pair.others] if rng is None else []
+            return self.first.read(first, name), self.second.read(second, name), pair.name, label, others
         except DataError as error:
             if not self.skips:
                 hint = error.hint or "mend or leave it out; on_bad_pair=skip leaves out all such pairs"

@@ -222,7 +222,7 @@ class _Fixed:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        picture = self.data.pictures.transform.open(self.scenes[index].image)
+        picture = self.data.pictures.transform.fit(open_image(self.scenes[index].image))
         return self.data.row(picture, self.questions[index])
 
 

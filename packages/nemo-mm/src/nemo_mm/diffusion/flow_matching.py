@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Literal
 
@@ -27,7 +28,7 @@ class FlowMatching(Process):
         times: ``logit_normal`` or ``uniform``.
         mean: Of the logit of the time; above 0 dwells on noise.
         std: Of the logit of the time.
-        shift: Above 1 there is more noise at every time, in training and sampling, which large images need (ibid., 5.3.2).
+        shift: Above 1 there is more noise at every time, in training and in sampling, as large images need (ibid.).
         sampler: ``heun`` (two evaluations of the network a step but the last), ``midpoint`` (two) or ``euler`` (one);
             what is taken if :meth:`sample` is given none.
 
@@ -90,7 +91,7 @@ class FlowMatching(Process):
         step = _STEPS[self.check(steps, sampler or self.sampler)]
         x = noise()
         grid = self._shifted(torch.linspace(1, 0, steps + 1, dtype=torch.float64)).tolist()
-        for now, then in zip(grid, grid[1:], strict=False):
+        for now, then in itertools.pairwise(grid):
             x = step(lambda x, t: predict(x, x.new_full((len(x),), t)), x, now, then)
             if after_step is not None:
                 after_step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Literal
@@ -126,7 +127,7 @@ class GaussianDiffusion(Process):
             )
         x = noise()
         chosen = torch.linspace(self.train_steps, 0, steps + 1, dtype=torch.float64).round().long().tolist()
-        for now, then in zip(chosen, chosen[1:], strict=False):
+        for now, then in itertools.pairwise(chosen):
             predicted = predict(x, x.new_full((len(x),), now / self.train_steps))
             clean, seen = self._split(x, predicted, self.table[now].item())
             x = self._step(clean, seen, self.table[now].item(), self.table[then].item(), eta, noise)

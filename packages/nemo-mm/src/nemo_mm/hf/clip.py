@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,10 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     encoder = vision_encoder(towers.group(file, "vision_config"))
     preprocessor = folder / "preprocessor_config.json"
     transform = transform_from_hf(
-        read_json(preprocessor, missing_ok=True), encoder.image_size[0], channels=encoder.channels, where=str(preprocessor)
+        read_json(preprocessor, missing_ok=True),
+        encoder.image_size[0],
+        channels=encoder.channels,
+        where=str(preprocessor),
     )
     text = towers.group(file, "text_config")
     settings = towers.layer_settings(text, width=512, inner=2048, layers=12, heads=8, act="quick_gelu", eps=1e-5)
@@ -40,18 +42,12 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     words = towers.tokenizer_of(folder, tokenizer, ("tokenizer.json",))
     second = TextTower(
         # No letter may look ahead, so what stands behind the end of a text, padding, makes no difference.
-        TextTokens(words, length, bos=words.bos_id is not None),
+        TextTokens(words, length, bos=words.adds_bos),
         TextTransformer(text.take("vocab_size", kind="int", default=49408), length, **settings),
         size,
     )
     model = ContrastiveModel(ImageTower(transform, encoder, size), second, SoftmaxLoss())
     load(model, folder, _rules(model), ignored=("position_ids",))
-    scale = float(model.loss.log_scale.exp())
-    if scale > model.loss.max_scale:  # published models stand at the limit, to rounding
-        # Through the constructor, since what is archived is what a loss was made with.
-        wide = SoftmaxLoss(max_scale=math.ceil(scale))
-        wide.log_scale.data.copy_(model.loss.log_scale.data)
-        model = _with_loss(model, wide)
     return model
 
 
@@ -111,7 +107,7 @@ def write(model: ContrastiveModel, folder: Path) -> dict[str, Any]:
     return {
         "architectures": ["CLIPModel"],
         "dtype": str(vision.positions.dtype).removeprefix("torch."),
-        "logit_scale_init_value": float(model.loss.log_scale),
+        "logit_scale_init_value": float(model.loss.log_scale.detach()),
         "model_type": "clip",
         "projection_dim": size,
         "text_config": {
@@ -146,7 +142,3 @@ def text_rules(encoder: TextTransformer, ours: str, theirs: str) -> list[Rule]:
         *layers(f"{ours}.transformer", f"{theirs}.encoder", len(encoder.transformer.layers)),
         *both(f"{ours}.norm", f"{theirs}.final_layer_norm"),
     ]
-
-
-def _with_loss(model: ContrastiveModel, loss: SoftmaxLoss) -> ContrastiveModel:
-    return ContrastiveModel(model.first, model.second, loss)

@@ -6,15 +6,19 @@ import importlib
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nemo_core.cli.output import refuse_overwrite
 from nemo_core.errors import ArchiveError, ConfigError, ExportError
 from nemo_core.models import Model
 from nemo_core.plugins.nearest import did_you_mean
 
-__all__ = ["READERS", "WRITERS", "export_hf", "import_hf"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["READERS", "WRITERS", "Imported", "archive_in", "export_archive", "export_hf", "import_archive", "import_hf"]
 
 #: ``model_type`` of a config.json -> function (folder, config, tokenizer) that returns the model.
 READERS: dict[str, str] = {
@@ -26,6 +30,51 @@ READERS: dict[str, str] = {
 WRITERS: dict[str, str] = {
     "nemo_mm.models.contrastive.ContrastiveModel": "nemo_mm.hf.towers:write",
 }
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What the command line says of a model that was taken over."""
+
+    family: str
+    num_parameters: int
+
+
+def import_archive(
+    source: Path, output: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+) -> Imported:
+    """Take over a model folder as an archive (.nemo); what ``nemo mm import hf`` does with CLIP and SigLIP."""
+    refuse_overwrite(output, overwrite)
+    model = import_hf(source)
+    if dtype is not None:
+        model.to(dtype)
+    model.save(output, overwrite=overwrite)
+    kind = str(read_json(Path(source, "config.json"))["model_type"])
+    return Imported(kind, sum(weight.numel() for weight in model.parameters()))
+
+
+def archive_in(source: str | Path) -> Path | None:
+    """Return the archive that ``source`` is, or that the folder of a run holds; None: it is something else.
+
+    >>> archive_in("clip.nemo")
+    PosixPath('clip.nemo')
+    """
+    inside = Path(source, "model.nemo")
+    return inside if inside.is_file() else Path(source) if str(source).endswith(".nemo") else None
+
+
+def export_archive(
+    source: Path, output: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+) -> tuple[int, list[str]]:
+    """Write the model of an archive as a folder of transformers; returns its number of weights, and what it lacks."""
+    from nemo_core.models import restore
+
+    refuse_overwrite(output, overwrite)
+    model = restore(source)
+    if dtype is not None:
+        model.to(dtype)
+    notes = export_hf(model, output, overwrite=overwrite)
+    return sum(weight.numel() for weight in model.parameters()), notes
 
 
 def import_hf(folder: str | Path, *, tokenizer: str | Path | None = None) -> Model:

@@ -15,7 +15,12 @@ _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 
 
 
 def transform_from_hf(
-    values: Mapping[str, Any], image_size: int, *, fit: str = "crop", channels: int = 3, where: str = "preprocessor_config.json"
+    values: Mapping[str, Any],
+    image_size: int,
+    *,
+    fit: str = "crop",
+    channels: int = 3,
+    where: str = "preprocessor_config.json",
 ) -> ImageTransform:
     """Return the transform that a ``preprocessor_config.json`` describes.
 
@@ -48,7 +53,9 @@ def transform_from_hf(
             raise ConfigError(f"{where}: pictures keep their shape (do_center_crop is false)", hint="set it to true")
         crop = _square(values.get("crop_size", image_size), where)
         shortest = int(size["shortest_edge"])
-        return ImageTransform(_checked(crop, image_size, where), shortest=None if shortest == crop else shortest, **given)
+        return ImageTransform(
+            _checked(crop, image_size, where), shortest=None if shortest == crop else shortest, **given
+        )
     if isinstance(size, int) and fit == "crop" and values.get("do_center_crop", True):
         crop = _square(values.get("crop_size", size), where)
         return ImageTransform(_checked(crop, image_size, where), shortest=None if size == crop else size, **given)

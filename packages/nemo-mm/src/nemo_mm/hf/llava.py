@@ -16,75 +16,18 @@ from torch import Tensor, nn
 
 from nemo_core.cli.output import refuse_overwrite
 from nemo_core.errors import ArchiveError, ConfigError
-from nemo_llm.hf.config import config_from_hf, config_to_hf, read_config_json
+from nemo_llm.hf.config import read_config_json
 from nemo_llm.hf.files import WeightFiles
 from nemo_llm.hf.load import load_hf
 from nemo_llm.hf.save import copy_companions, save_hf
 from nemo_llm.hf.writing import WeightWriter
-from nemo_mm.models.vision_config import Vision, VisionLanguageConfig
+from nemo_mm.hf.llava_config import PREPROCESSOR, config_json, config_of, preprocessor_json, text_of
+from nemo_mm.models.vision_config import VisionLanguageConfig
 
 if TYPE_CHECKING:
     from nemo_mm.models.vision_reader import VisionReader
 
 __all__ = ["config_of", "export_llava", "import_llava", "load_llava"]
-
-_PREPROCESSOR = ("preprocessor_config.json", "processor_config.json")
-#: What a text_config of the first LLaVA leaves to transformers' Llama.
-_LLAMA = {
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "vocab_size": 32000,
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-6,
-}
-_VISION_KEYS: Mapping[str, tuple[str, Any]] = {
-    "image_size": ("image_size", 224),
-    "patch_size": ("patch_size", 32),
-    "width": ("hidden_size", 768),
-    "layers": ("num_hidden_layers", 12),
-    "heads": ("num_attention_heads", 12),
-    "inner": ("intermediate_size", 3072),
-    "activation": ("hidden_act", "quick_gelu"),
-    "eps": ("layer_norm_eps", 1e-5),
-}
-_ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
-
-
-def config_of(folder: str | Path) -> VisionLanguageConfig:
-    """Return the architecture of a folder of LLaVA.
-
-    Raises:
-        ConfigError: It is none, or asks for what we do not compute; the message names the key.
-    """
-    values, where = read_config_json(folder), str(Path(folder, "config.json"))
-    text = _text(values)
-    vision = values.get("vision_config") or {}
-    kind = vision.get("model_type", "clip_vision_model")
-    if kind != "clip_vision_model":
-        raise ConfigError(f"{where}: vision_config.model_type is {kind!r}", hint="clip_vision_model is what is known")
-    layer = values.get("vision_feature_layer", -2)
-    if not isinstance(layer, int) or layer == 0:
-        raise ConfigError(f"{where}: vision_feature_layer is {layer!r}", hint="one layer is what is computed")
-    strategy = values.get("vision_feature_select_strategy", "default")
-    if strategy not in ("default", "full"):
-        raise ConfigError(f"{where}: vision_feature_select_strategy is {strategy!r}", hint="default or full")
-    act = values.get("projector_hidden_act", "gelu")
-    if act != "gelu":
-        raise ConfigError(f"{where}: projector_hidden_act is {act!r}", hint="gelu is what is computed")
-    found = {ours: vision.get(theirs, default) for ours, (theirs, default) in _VISION_KEYS.items()}
-    if found["activation"] not in _ACTIVATIONS:
-        raise ConfigError(f"{where}: vision_config.hidden_act is {found['activation']!r}")
-    found["activation"] = _ACTIVATIONS[found["activation"]]
-    return VisionLanguageConfig(
-        language=config_from_hf(text, where),
-        media_token=values.get("image_token_index", values.get("image_token_id", 32000)),
-        vision=Vision(pool="class", pre_norm=True, **found, **_preprocessing(Path(folder))),
-        features=layer + 1 if layer < 0 else layer,
-        class_feature=strategy == "full",
-        projector_bias=bool(values.get("multimodal_projector_bias", True)),
-    )
 
 
 def import_llava(source: str | Path, output: str | Path, *, dtype: Any = None, overwrite: bool = False) -> Any:
@@ -111,7 +54,7 @@ def import_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
     source = Path(source)
     config = config_of(source)
     kept = {"config": read_config_json(source)}
-    for name in (*_PREPROCESSOR, "generation_config.json"):
+    for name in (*PREPROCESSOR, "generation_config.json"):
         if (source / name).is_file():
             kept[name] = json.loads((source / name).read_text(encoding="utf-8"))
     tokenized = _has_tokenizer(source, config)
@@ -135,7 +78,7 @@ def load_llava(folder: str | Path, chunks: list[Any], config: VisionLanguageConf
     from nemo_mm.models.multimodal import _without_reader
 
     with _without_reader(chunks):
-        load_hf(folder, chunks, config.language, values=_text(read_config_json(folder)), names=_language_name)
+        load_hf(folder, chunks, config.language, values=text_of(read_config_json(folder)), names=_language_name)
     for chunk in chunks:
         if chunk.reader is not None:
             _load_reader(Path(folder), chunk.reader)
@@ -185,12 +128,12 @@ def export_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
                     w.write(name, each)
             del tensors
         copy_companions(text, target)
-        _write(target / "config.json", kept.get("config") or _config_json(config, read_config_json(text)))
-        for name in (*_PREPROCESSOR, "generation_config.json"):
+        _write(target / "config.json", kept.get("config") or config_json(config, read_config_json(text)))
+        for name in (*PREPROCESSOR, "generation_config.json"):
             if name in kept:
                 _write(target / name, kept[name])
-        if not any(name in kept for name in _PREPROCESSOR):
-            _write(target / _PREPROCESSOR[0], _preprocessor_json(config))
+        if not any(name in kept for name in PREPROCESSOR):
+            _write(target / PREPROCESSOR[0], preprocessor_json(config))
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.exists():
             shutil.rmtree(output)
@@ -301,72 +244,6 @@ def _reader_weights(reader: VisionReader) -> dict[str, Tensor]:
                 part = part.view(len(part), -1, size, size)
             found[whole] = part
     return found
-
-
-# ---------------------------------------------------------------------------------------------------- configuration
-
-
-def _text(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a language model's own ``config.json`` would say."""
-    text = dict(values.get("text_config") or {})
-    if text.get("model_type", "llama") == "llama":
-        text = {**_LLAMA, **text}
-        if not text.get("architectures"):
-            text["architectures"] = ["LlamaForCausalLM"]
-    return text
-
-
-def _preprocessing(folder: Path) -> dict[str, Any]:
-    for name in _PREPROCESSOR:
-        if (folder / name).is_file():
-            values = json.loads((folder / name).read_text(encoding="utf-8"))
-            values = values.get("image_processor", values)
-            found: dict[str, Any] = {"fit": "crop" if values.get("do_center_crop", True) else "squash"}
-            if values.get("image_mean") and values.get("image_std"):
-                found |= {"mean": tuple(values["image_mean"]), "std": tuple(values["image_std"])}
-            return found
-    return {}
-
-
-def _preprocessor_json(config: VisionLanguageConfig) -> dict[str, Any]:
-    height, width = config.vision.size
-    return {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_center_crop": config.vision.fit == "crop",
-        "crop_size": {"height": height, "width": width},
-        "size": {"shortest_edge": max(height, width)}
-        if config.vision.fit == "crop"
-        else {"height": height, "width": width},
-        "do_resize": True,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "do_convert_rgb": True,
-        "image_mean": list(config.vision.mean),
-        "image_std": list(config.vision.std),
-        "resample": 3,
-    }
-
-
-def _config_json(config: VisionLanguageConfig, text: Mapping[str, Any]) -> dict[str, Any]:
-    theirs = {ours: name for name, ours in _ACTIVATIONS.items()}
-    vision = {name: getattr(config.vision, key) for key, (name, _) in _VISION_KEYS.items()}
-    vision["image_size"] = config.vision.size[0]
-    vision["intermediate_size"] = config.vision.inner or 4 * config.vision.width
-    vision["hidden_act"] = theirs[config.vision.activation]
-    return {
-        "architectures": ["LlavaForConditionalGeneration"],
-        "model_type": "llava",
-        "image_token_index": config.media_token,
-        "projector_hidden_act": "gelu",
-        "multimodal_projector_bias": config.projector_bias,
-        "vision_feature_layer": config.features - 1 if config.features <= 0 else config.features,
-        "vision_feature_select_strategy": "full" if config.class_feature else "default",
-        "image_seq_length": config.each,
-        "tie_word_embeddings": config.language.tied_embeddings,
-        "text_config": {**config_to_hf(config.language), **text},
-        "vision_config": {**vision, "model_type": "clip_vision_model"},
-    }
 
 
 def _check_exportable(config: Any, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,9 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
         values, encoder.image_size[0], fit="squash", channels=encoder.channels, where=str(preprocessor)
     )
     text = towers.group(file, "text_config")
-    settings = towers.layer_settings(text, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6)
+    settings = towers.layer_settings(
+        text, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6
+    )
     projection = text.take("projection_size", kind="int", default=settings["width"])
     if projection != settings["width"]:
         raise text.error("projection_size", f"is {projection}, and only the hidden_size, {settings['width']}, is read")
@@ -45,8 +46,8 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     words, clean = _tokenizer(folder, tokenizer)
     pad = text.take("pad_token_id", kind="int", default=1)
     tokens = TextTokens(
-        words, length, eos=words.eos_id is not None, pad_to_max=True, clean=clean,
-        pad_id=words.pad_id if words.pad_id is not None else pad,
+        words, length, bos=words.adds_bos, eos=words.eos_id is not None, pad_to_max=True, clean=clean,
+        pad_id=words.eos_id if clean == "canonical" else pad if words.pad_id is None else words.pad_id,
     )  # fmt: skip
     words_encoder = TextTransformer(
         text.take("vocab_size", kind="int", default=32000),
@@ -59,17 +60,14 @@ def read(folder: Path, config: Mapping[str, Any], tokenizer: str | Path | None =
     )
     model = ContrastiveModel(ImageTower(transform, encoder), TextTower(tokens, words_encoder), SigmoidLoss())
     load(model, folder, _rules(model), ignored=("position_ids",))
-    scale = float(model.loss.log_scale.exp())
-    if scale > model.loss.max_scale:
-        wide = SigmoidLoss(max_scale=math.ceil(scale))
-        wide.load_state_dict(model.loss.state_dict())
-        model = ContrastiveModel(model.first, model.second, wide)
     return model
 
 
 def vision_encoder(file: ConfigFile) -> VisionTransformer:
     """Return the vision transformer that the group ``vision_config`` describes, with random weights."""
-    settings = towers.layer_settings(file, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6)
+    settings = towers.layer_settings(
+        file, width=768, inner=3072, layers=12, heads=12, act="gelu_pytorch_tanh", eps=1e-6
+    )
     if not file.take("vision_use_head", kind="bool", default=True):
         raise file.error("vision_use_head", "is false: the model makes no vector of a picture")
     size, patch = towers.square(file, "image_size", 224), towers.square(file, "patch_size", 16)
@@ -157,7 +155,7 @@ def _tokenizer(folder: Path, given: str | Path | None) -> tuple[Tokenizer, Any]:
     piece = folder / "spiece.model"
     if given is None and piece.is_file():
         # The first SigLIP: SiglipTokenizer drops punctuation before it asks the model, which does the rest.
-        return SentencePieceTokenizer(piece, eos_token="</s>"), "canonical"
+        return SentencePieceTokenizer(piece, eos_token="</s>", adds_bos=False), "canonical"
     return towers.tokenizer_of(folder, given, ("tokenizer.json", "tokenizer.model", "spiece.model")), "none"
 
 

@@ -32,7 +32,9 @@ def group(file: ConfigFile, name: str) -> ConfigFile:
     return ConfigFile({**values, **legacy}, f"{file.where}: {name}")
 
 
-def layer_settings(file: ConfigFile, *, width: int, inner: int, layers: int, heads: int, act: str, eps: float) -> dict[str, Any]:
+def layer_settings(
+    file: ConfigFile, *, width: int, inner: int, layers: int, heads: int, act: str, eps: float
+) -> dict[str, Any]:
     """Return the arguments of a transformer; the keywords are what transformers takes where the file does not say."""
     activation = file.take("hidden_act", kind="str", default=act)
     if activation not in ACTIVATIONS:

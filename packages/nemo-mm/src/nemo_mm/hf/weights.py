@@ -74,19 +74,22 @@ def load(model: nn.Module, folder: Path, rules: Iterable[Rule], ignored: tuple[s
         wanted = {name for each in rules for name in each.theirs}
         there = {name for name in files.names() if not name.endswith(ignored)} if ignored else set(files.names())
         problems = [
-            f"{word}: {', '.join(sorted(names)[:_SHOWN])}" + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
+            f"{word}: {', '.join(sorted(names)[:_SHOWN])}"
+            + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
             for word, names in (("missing", wanted - there), ("unexpected", there - wanted))
             if names
         ]
         for each in rules if not problems else []:
-            value = torch.cat([files.view(name).flatten(1 if len(each.theirs) > 1 else 0) for name in each.theirs])
+            views = [files.view(name) for name in each.theirs]
             parts = [state[name] for name in each.ours]
-            if value.numel() != sum(part.numel() for part in parts):
+            if sum(view.numel() for view in views) != sum(part.numel() for part in parts):
                 shapes = " + ".join(str(list(files.shape(name))) for name in each.theirs)
                 sizes = " + ".join(str(list(part.shape)) for part in parts)
                 problems.append(f"{each.theirs[0]}: {shapes} does not make {sizes}")
                 continue
-            for part, piece in zip(parts, value.flatten().split([part.numel() for part in parts]), strict=True):
+            # One behind the other along the first axis, which is to say in memory.
+            value = torch.cat([view.flatten() for view in views])
+            for part, piece in zip(parts, value.split([part.numel() for part in parts]), strict=True):
                 part.copy_(piece.view(part.shape))
     if problems:
         raise ArchiveError(

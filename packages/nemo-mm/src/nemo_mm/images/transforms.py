@@ -122,8 +122,9 @@ class ImageTransform(NeuralModule):
     def fit(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Bring one picture (H, W, 3), RGB of 8 bits, to the size of the network: (D, height, width), uint8."""
         picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-        if len(self.mean) == 1 and picture.mode != "L":
-            picture = picture.convert("L")
+        mode = "L" if len(self.mean) == 1 else "RGB"
+        if picture.mode != mode:
+            picture = picture.convert(mode)
         resample = _RESAMPLE[self.resample]
         height, width = self.size
         if picture.size == (width, height) and self.shortest in (None, min(self.size)):
@@ -137,19 +138,23 @@ class ImageTransform(NeuralModule):
         pixels = np.asarray(fitted)
         return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
 
+    def open(self, source: Any, **options: Any) -> np.ndarray:
+        """Open a picture and :meth:`fit` it; the options of :func:`~nemo_mm.images.open_image` go before our own."""
+        return self.fit(open_image(source, **{"max_pixels": self.max_pixels, "animated": self.animated, **options}))
+
     def read(self, source: Any, name: str | None = None) -> np.ndarray:
-        """Open a picture, whatever :func:`~nemo_mm.images.open_image` takes, and :meth:`fit` it."""
-        return self.fit(open_image(source, name=name, max_pixels=self.max_pixels, animated=self.animated))
+        """Open a picture and :meth:`fit` it; ``name`` is what messages call it."""
+        return self.open(source, name=name)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
         """Return ``images`` (B, D, height, width), uint8, of pictures that :meth:`read` or :meth:`fit` has made."""
         return {"images": torch.from_numpy(np.stack(items))}
 
-    def stack(self, sources: Sequence[Any]) -> torch.Tensor:
+    def stack(self, sources: Sequence[Any], **options: Any) -> torch.Tensor:
         """Open pictures and make one batch of them, (B, D, height, width), uint8."""
         if not len(sources):
             raise DataError("there are no pictures to make a batch of")
-        return self.batch([self.read(source) for source in sources])["images"]
+        return self.batch([self.open(source, **options) for source in sources])["images"]
 
     def _cropped(self, picture: Image.Image, resample: Image.Resampling) -> Image.Image:
         height, width = self.size

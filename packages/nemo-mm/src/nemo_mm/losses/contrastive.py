@@ -63,7 +63,7 @@ class ContrastiveLoss(Loss):
     @property
     def scale(self) -> Tensor:
         """What cosines are multiplied with."""
-        return self.log_scale.exp().clamp(max=self.max_scale)
+        return self.log_scale.exp()
 
     @abc.abstractmethod
     def logits(self, cosines: Tensor) -> Tensor:
@@ -74,6 +74,10 @@ class ContrastiveLoss(Loss):
         if len(first) != len(second):
             raise DataError(f"{len(first)} of one kind and {len(second)} of the other are no pairs")
         first, second = first.float(), second.float()
+        if self.training:
+            # The weight itself is kept below the limit: clamped on the way, it would stay there without a gradient.
+            with torch.no_grad():
+                self.log_scale.clamp_(max=math.log(self.max_scale))
         rank, count = rank_and_count() if self.gathered else (0, 1)
         if labels is None:  # each pair is the only one of its kind
             labels = torch.arange(len(first), device=first.device) + rank * len(first)
@@ -171,7 +175,7 @@ class _Rows(torch.autograd.Function):
     """The mean over rows of a loss on scale x (mine @ other.T) + bias, with all gradients made on the way."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx,
         mine: Tensor,
         other: Tensor,
@@ -202,7 +206,7 @@ class _Rows(torch.autograd.Function):
         return total / count
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         return (*(each * grad for each in ctx.saved_tensors), None, None, None, None)
 
 
@@ -218,4 +222,4 @@ def _rows(
 ) -> Tensor:
     bias = torch.zeros((), device=mine.device) if bias is None else bias.float()
     size = chunk_size or max(1, len(mine))
-    return _Rows.apply(mine, other, scale.float(), bias, labels, every, size, piece)  # type: ignore[no-any-return]
+    return _Rows.apply(mine, other, scale.float(), bias, labels, every, size, piece)

@@ -17,7 +17,7 @@ def rank_and_count(group: distributed.ProcessGroup | None = None) -> tuple[int, 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, mine: Tensor, group: distributed.ProcessGroup | None) -> Tensor:  # type: ignore[override]
+    def forward(ctx, mine: Tensor, group: distributed.ProcessGroup | None) -> Tensor:
         ctx.group = group
         _, count = rank_and_count(group)
         found = mine.new_empty(count * len(mine), *mine.shape[1:])
@@ -25,7 +25,7 @@ class _Gather(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         # What every process's loss says about this one's part: their sum. (gloo has no reduce-scatter in all versions.)
         rank, count = rank_and_count(ctx.group)
         grad = grad.contiguous()
@@ -43,4 +43,4 @@ def gather(mine: Tensor, group: distributed.ProcessGroup | None = None) -> Tenso
     torch.Size([2, 3])
     """
     _, count = rank_and_count(group)
-    return mine if count == 1 else _Gather.apply(mine, group)  # type: ignore[no-any-return]
+    return mine if count == 1 else _Gather.apply(mine, group)

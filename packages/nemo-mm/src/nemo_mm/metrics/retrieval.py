@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed
@@ -62,6 +62,7 @@ class EmbeddingScores:
         self._second: list[Tensor] = []
         self._labels: list[Tensor | None] = []
         self._skipped = 0
+        self._chosen, self._choices = 0, 0
 
     def skip(self, count: int) -> None:
         """Add pairs that were left out."""
@@ -73,6 +74,31 @@ class EmbeddingScores:
         self._second.append(second.detach())
         self._labels.append(labels)
 
+    def choose(self, first: Tensor, second: Tensor, others: Tensor, owners: Tensor) -> None:
+        """Count where ``second`` (B, D) fits ``first`` (B, D) better than its rivals among ``others`` (M, D).
+
+        Args:
+            first: Vectors of length 1.
+            second: Likewise.
+            others: Likewise.
+            owners: Which of the first each of the others is compared with, (M,).
+
+        Example:
+            >>> scores = EmbeddingScores()
+            >>> eye = torch.eye(2)
+            >>> scores.update(eye, eye, None)
+            >>> scores.choose(eye, eye, torch.tensor([[0.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 1]))
+            >>> from nemo_mm.losses import SoftmaxLoss
+            >>> scores.compute(SoftmaxLoss(), ("image", "text"))["choice_accuracy"]
+            0.5
+        """
+        asked = torch.zeros(len(first), dtype=torch.bool, device=first.device)
+        asked[owners] = True
+        rivals = torch.full((len(first),), -2.0, device=first.device)
+        rivals.scatter_reduce_(0, owners, (first[owners] * others).sum(1), "amax")
+        self._chosen += int((((first * second).sum(1) > rivals) & asked).sum())
+        self._choices += int(asked.sum())
+
     @torch.no_grad()
     def compute(
         self,
@@ -81,7 +107,7 @@ class EmbeddingScores:
         classes: Tensor | None = None,
         classified: int = 0,
     ) -> dict[str, float]:
-        """Return ``loss``, ``A_to_B_r1``, ``A_to_B_r5`` for both directions, and ``accuracy`` where there are classes.
+        """Return ``loss``, ``A_to_B_r1`` and ``A_to_B_r5`` for both directions; ``accuracy`` where there are classes.
 
         A pair without a label is the only right answer to itself; with labels, any of the same label is.
 
@@ -93,7 +119,7 @@ class EmbeddingScores:
         """
         if not self._first and rank_and_count()[1] == 1:
             return {"skipped": float(self._skipped)}
-        first, second, labels, skipped = self._gathered()
+        first, second, labels, (skipped, chosen, choices) = self._gathered()
         own = torch.arange(len(first), device=first.device) if labels is None else labels
         found: dict[str, float] = {}
         gathered, loss.gathered = loss.gathered, False
@@ -102,38 +128,39 @@ class EmbeddingScores:
             found["loss"] = float(loss(first=first, second=second, labels=labels))
         finally:
             loss.gathered, loss.chunk_size = gathered, chunk
-        for here, there, queries, candidates in (
-            (*kinds, first, second),
-            (*reversed(kinds), second, first),
-        ):
+        here, there = kinds
+        for name, queries, candidates in ((f"{here}_to_{there}", first, second), (f"{there}_to_{here}", second, first)):
             for place, share in recall_at(queries, candidates, own, own).items():
-                found[f"{here}_to_{there}_r{place}"] = share
+                found[f"{name}_r{place}"] = share
         if classes is not None and labels is not None:
             nearest = ((first, second)[classified] @ classes.to(first.device).T).argmax(1)
             found["accuracy"] = float((nearest == labels).float().mean())
+        if choices:
+            found["choice_accuracy"] = chosen / choices
         if skipped:
             found["skipped"] = float(skipped)
         return found
 
-    def _gathered(self) -> tuple[Tensor, Tensor, Tensor | None, int]:
+    def _gathered(self) -> tuple[Tensor, Tensor, Tensor | None, tuple[int, int, int]]:
         whole = bool(self._labels) and all(label is not None for label in self._labels)
         labels = torch.cat([label for label in self._labels if label is not None]) if whole else None
         mine = (
             torch.cat(self._first) if self._first else None,
             torch.cat(self._second) if self._second else None,
             labels,
-            self._skipped,
+            (self._skipped, self._chosen, self._choices),
         )
         count = rank_and_count()[1]
         if count == 1:
             assert mine[0] is not None
             assert mine[1] is not None
             return mine[0], mine[1], mine[2], mine[3]
-        told: list[tuple[Tensor | None, Tensor | None, Tensor | None, int]] = [(None, None, None, 0)] * count
+        told: list[Any] = [None] * count
         cpu = tuple(each.cpu() if isinstance(each, Tensor) else each for each in mine)
         distributed.all_gather_object(told, cpu)
         there = [each for each in told if each[0] is not None]
-        every = [torch.cat([each[place] for each in there]) for place in (0, 1)]  # type: ignore[misc]
+        every = [torch.cat([each[place] for each in there]) for place in (0, 1)]
         classes = [each[2] for each in there if each[2] is not None]
         together = torch.cat(classes) if len(classes) == len(there) else None
-        return every[0], every[1], together, sum(each[3] for each in told)
+        skipped, chosen, choices = (sum(each[3][place] for each in told) for place in range(3))
+        return every[0], every[1], together, (skipped, chosen, choices)

@@ -250,9 +250,11 @@ class ContrastiveModel(Model):
         if batch.names:
             first, second = self._embed(self.first, batch.first), self._embed(self.second, batch.second)
             scores.update(first, second, batch.labels)
+            if batch.others is not None and batch.owners is not None:
+                scores.choose(first, second, self._embed(self.second, batch.others), batch.owners)
 
     def _log_scores(self, prefix: str, split: str) -> None:
-        datamodule = getattr(self.trainer, "datamodule", None)
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
         names: list[str] = datamodule.names(split) if hasattr(datamodule, "names") else []
         classes = None if self.classes is None else self.embed_classes(self.classes)
         for place, scores in sorted(self._scores.items()):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from nemo_core.errors import ConfigError, DataError
 from nemo_core.models import Model
-from nemo_mm.data.pictures import PictureBatch
+from nemo_mm.data.picture_sets import PictureBatch
 from nemo_mm.images import ImageTransform
 from nemo_mm.modules.conv_net import ConvNet
 from nemo_mm.modules.random_affine import RandomAffine

@@ -104,7 +104,10 @@ class VisionReader(MediaReader):
             image_counts: (B,), with tiles: how many pictures a row has.
         """
         here = torch.arange(pixels.shape[1], device=pixels.device) < pixel_counts[:, None]
-        features = self.features(pixels[here])
+        present = pixels[here]
+        if len(present) == 0:
+            return self.projector[0].weight.new_zeros(0, self.config.hidden_size), torch.zeros_like(pixel_counts)
+        features = self.features(present)
         if not self.config.tiles:
             return features.flatten(0, 1), pixel_counts * self.config.each
         assert image_sizes is not None
@@ -137,5 +140,4 @@ class VisionReader(MediaReader):
                 total += len(each)
                 start = end
             totals.append(total)
-        embeddings = torch.cat(found) if found else features.flatten(0, 1)
-        return embeddings, torch.tensor(totals, device=features.device)
+        return torch.cat(found), torch.tensor(totals, device=features.device)

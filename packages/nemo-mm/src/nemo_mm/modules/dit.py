@@ -40,9 +40,9 @@ SIZES: Mapping[str, Size] = {
 class DiT(NeuralModule):
     """A transformer over patches, whose norms the time and the class set (Peebles and Xie, ICCV 2023).
 
-    The image is cut into patches, each a token; a block is attention and a feed-forward network, each behind a layer
-    norm whose scale and shift, and before a gate that, come from the condition (``adaLN-Zero``: all gates start at zero,
-    so that each block starts as the identity). The last layer turns tokens back into patches.
+    The image is cut into patches, each a token; a block is attention and a feed-forward network. The condition sets the
+    scale and shift of the layer norm before each, and a gate behind it (``adaLN-Zero``: all gates start at zero, so that
+    each block starts as the identity). The last layer turns tokens back into patches.
 
     A class is added to the time. A text, (B, S, D) from any encoder, is attended to: by a cross-attention of each block
     (``cross``, as in PixArt-alpha, Chen et al., ICLR 2024), or as further tokens of the one attention (``joint``).
@@ -198,9 +198,7 @@ class DiT(NeuralModule):
             )
         return self.class_in(torch.where(classes < 0, self.num_classes, classes))
 
-    def _text(
-        self, text: Tensor | None, mask: Tensor | None, batch: int
-    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    def _text(self, text: Tensor | None, mask: Tensor | None, batch: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
         if self.text_width is None:
             if text is not None:
                 raise DataError("DiT: a text is given, and the network knows none", hint="set text_width, or leave it")

@@ -104,6 +104,10 @@ class TextTransformer(NeuralModule):
                 hint=f"let mm.TextTokens cut and pad them: max_length={self.max_length}"
                 + (", pad_to_max=true" if self.sees_padding else ""),
             )
+        if not self.sees_padding and tokens.device.type == "cpu":
+            # What is behind the longest text changes nothing. On a GPU, asking for its length would make the host wait.
+            steps = int(length.max())
+            tokens = tokens[:, :steps]
         x = self.tokens(tokens) + self.positions[:steps]
         x = self.norm(self._pooled(x, length))
         return x if self.head is None else self.head(x)

@@ -93,9 +93,10 @@ class ImageTower(Tower):
     def forward(self, images: Tensor) -> Tensor:
         """Return one vector (B, D) for each picture."""
         pixels = self.front(images=images)
-        if self.augmentation is not None:
-            pixels = self.augmentation(pixels=pixels)
-        return self.projection(self.encoder(pixels=pixels))  # type: ignore[no-any-return]
+        if self.augmentation is not None and self.training:
+            # A view has no type: an augmentation says less of its output than is so, that it is of the same kind.
+            pixels = self.augmentation(pixels=pixels).view_as(pixels)
+        return self.projection(self.encoder(pixels=pixels))
 
 
 class TextTower(Tower):
@@ -137,7 +138,7 @@ class TextTower(Tower):
     @typed
     def forward(self, tokens: Tensor, length: Tensor) -> Tensor:
         """Return one vector (B, D) for each text."""
-        return self.projection(self.encoder(tokens=tokens, length=length))  # type: ignore[no-any-return]
+        return self.projection(self.encoder(tokens=tokens, length=length))
 
 
 class SpeechTower(Tower):
@@ -199,13 +200,13 @@ class SpeechTower(Tower):
         encoded, length = self.encoder(features=features, length=length)
         inside = torch.arange(encoded.shape[2], device=encoded.device) < length[:, None]
         mean = (encoded * inside[:, None]).sum(2) / length.clamp(min=1)[:, None]
-        return self.projection(mean)  # type: ignore[no-any-return]
+        return self.projection(mean)
 
 
 def _width(encoder: NeuralModule) -> int:
     """Return the length of the vectors of an encoder, as its output type has it."""
     found = encoder.output_types.get("embedding")
-    axes = getattr(found, "axes", None) or ()
+    axes: Any = getattr(found, "axes", None) or ()
     size = axes[-1].size if len(axes) == 2 else None
     if not isinstance(size, int):
         name = type(encoder).__name__

@@ -20,12 +20,12 @@ class _QuickGelu(torch.autograd.Function):
     """x sigmoid(1.702 x), which keeps x alone for the way back."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return torch.sigmoid(1.702 * x).mul_(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         gate = torch.sigmoid(1.702 * x)
         # d/dx = gate (1 + 1.702 x (1 - gate))
@@ -40,7 +40,7 @@ def activate(x: Tensor, name: str) -> Tensor:
     tensor([0.0000, 0.8458])
     """
     if name == "quick_gelu":
-        return _QuickGelu.apply(x)  # type: ignore[no-any-return]
+        return _QuickGelu.apply(x)
     return F.gelu(x, approximate="tanh" if name == "gelu_tanh" else "none")
 
 
@@ -78,7 +78,7 @@ class Attention(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal)
-        return self.out(found.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.out(found.transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
@@ -126,7 +126,7 @@ class Layer(nn.Module):
         return at + self._feed(at)
 
     def _feed(self, x: Tensor) -> Tensor:
-        return self.fc2(activate(self.fc1(self.norm2(x)), self.activation))  # type: ignore[no-any-return]
+        return self.fc2(activate(self.fc1(self.norm2(x)), self.activation))
 
 
 class Transformer(nn.Module):
@@ -192,12 +192,14 @@ class Transformer(nn.Module):
             seen: (B, 1, 1, T), true where the one token may look; ``mask`` if not given.
         """
         x = self(x, mask, causal, last=-1)
-        return self.layers[-1].of_one(x, place, mask if seen is None else seen)  # type: ignore[no-any-return,operator]
+        last = self.layers[-1]
+        assert isinstance(last, Layer)
+        return last.of_one(x, place, mask if seen is None else seen)
 
     def _through(self, layer: nn.Module, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         if self.recompute and self.training and torch.is_grad_enabled():
-            return checkpoint(layer, x, mask, causal, use_reentrant=False)  # type: ignore[no-any-return]
-        return layer(x, mask, causal)  # type: ignore[no-any-return]
+            return checkpoint(layer, x, mask, causal, use_reentrant=False)
+        return layer(x, mask, causal)
 
 
 def initialise(transformer: Transformer) -> None:

@@ -111,7 +111,7 @@ class VisionTransformer(NeuralModule):
         """Return one vector (B, D) for each picture."""
         x = self._tokens(pixels)
         if self.pool == "class":
-            return self.norm(self.transformer.of_one(x, 0))  # type: ignore[no-any-return]
+            return self.norm(self.transformer.of_one(x, 0))
         x = self.norm(self.transformer(x))
         return self.head(x) if self.head is not None else x.mean(1)
 
@@ -184,4 +184,4 @@ class AttentionPool(nn.Module):
         query = self.q(self.query).view(1, self.heads, 1, -1).expand(len(x), -1, -1, -1)
         key, value = self.kv(x).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
         found = self.out(F.scaled_dot_product_attention(query, key, value).flatten(1))
-        return found + self.fc2(activate(self.fc1(self.norm(found)), self.activation))  # type: ignore[no-any-return]
+        return found + self.fc2(activate(self.fc1(self.norm(found)), self.activation))

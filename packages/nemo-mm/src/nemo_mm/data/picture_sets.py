@@ -11,10 +11,10 @@ from torch import Tensor
 from nemo_core.data import DataModule
 from nemo_core.errors import DataError
 
-__all__ = ["Picture", "PictureBatch", "PictureData"]
+__all__ = ["LabelledPicture", "PictureBatch", "PictureData"]
 
 
-class Picture(NamedTuple):
+class LabelledPicture(NamedTuple):
     """One picture, and what is known of it.
 
     Attributes:
@@ -66,7 +66,7 @@ class PictureData(DataModule):
     """Data module of pictures.
 
     Args:
-        train: Map-style data set of :class:`Picture`; or null.
+        train: Map-style data set of :class:`LabelledPicture`; or null.
         validation: The same.
         test: The same.
         options: As for :class:`~nemo_core.data.DataModule`.
@@ -86,7 +86,7 @@ class PictureData(DataModule):
         """Return the data set of a split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}.get(split)
 
-    def collate(self, items: list[Picture]) -> PictureBatch:
+    def collate(self, items: list[LabelledPicture]) -> PictureBatch:
         """Return the batch of ``items``.
 
         Raises:
