@@ -44,6 +44,15 @@ def test_what_is_composed_can_be_built(studio):
     assert (model.encoder.n_layers, model.decoder.vocabulary) == (5, ["a", "b"])
 
 
+def test_plugins_that_a_recipe_needs_are_named_where_they_are_missing(studio, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("defaults: [studio/tiny, _self_]\nrecipe: {needs: [nemo-core, nemo-birdsong]}\n")
+    with pytest.raises(ConfigError, match=r"mine needs nemo-birdsong, not installed here") as raised:
+        compose(str(path), registry=studio.registry)
+    assert raised.value.hint == "pip install nemo-birdsong"
+    assert compose(str(path), ["recipe.needs=[nemo-core]"], registry=studio.registry).recipe.needs == ["nemo-core"]
+
+
 def test_all_mistakes_of_the_command_line_at_once(studio):
     assert mistakes(studio, ["modl.encoder.n_layer=4", "trainer.max_epoch=x"]) == [
         "modl: a recipe has no modl; did you mean model?",

@@ -205,7 +205,7 @@ def _vision_language(registry: Registry) -> None:
         summary="Words of questions about drawn scenes",
     )
     hf = "Hugging Face's transformers"
-    registry.command("mm ask", "nemo_mm.cli.ask:ask", summary="Ask a vision-language model about pictures")
+    registry.command("mm ask", "nemo_mm.cli.ask:ask", summary="Ask a model about pictures or recordings")
     registry.command("mm import", summary="Take over models from elsewhere")
     registry.command("mm import hf", "nemo_mm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
     registry.command("mm export", summary="Write models for elsewhere")
@@ -214,3 +214,36 @@ def _vision_language(registry: Registry) -> None:
 
 def _speech_language(registry: Registry) -> None:
     """Register language models that hear."""
+    registry.model(
+        "mm.SpeechLanguageModel",
+        "nemo_mm.models.salm:SpeechLanguageModel",
+        architecture="nemo_mm.models.speech_config:SpeechLanguageConfig",
+        network="nemo_mm.models.network",
+        summary="Language model that hears: SALM",
+    )
+    registry.module(
+        "mm.SpeechReader",
+        "nemo_mm.modules.speech_reader:SpeechReader",
+        summary="Audio to embeddings of a language model: front end, encoder, subsampler, projector",
+        example=None,
+    )
+    registry.module(
+        "mm.StridedEncoder",
+        "nemo_mm.modules.strided_encoder:StridedEncoder",
+        summary="One strided convolution over features",
+        example={"feat_in": 8, "feat_out": 16},
+        example_sizes={"D": 8},
+    )
+    for name, module, summary in (
+        ("SpeechChatData", "speech_chat", "Conversations with audio, in batches"),
+        ("SpeechConversations", "spoken", "Files of conversations with audio"),
+        ("SpeechTasks", "speech_tasks", "Questions about plain speech: transcription, translation, ..."),
+        ("SpeechMixture", "speech_tasks", "Data sets of conversations mixed by weight"),
+    ):
+        registry.dataset(f"mm.{name}", f"nemo_mm.data.{module}:{name}", summary=summary)
+    registry.tokenizer(
+        "mm.word_tokenizer", "nemo_mm.data.word_tokenizer:word_tokenizer", summary="Words as tokens, for small worlds"
+    )
+    registry.command(
+        "mm transcribe", "nemo_mm.cli.transcribe:transcribe", summary="Write down what a speech-language model hears"
+    )

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nemo_core.config.overrides import is_sweep, judge, parse_overrides
 from nemo_core.config.problems import Problem, raise_problems
-from nemo_core.config.recipes import Recipe, find_recipe, search_path
+from nemo_core.config.recipes import Recipe, find_recipe, not_installed, search_path
 from nemo_core.config.schema import RecipeConfig
 from nemo_core.config.shape import fill
 from nemo_core.config.sources import point_at_lines
@@ -66,6 +66,10 @@ def compose(
         problems.append(Problem(override.key_or_group, "is given several values", "add --multirun to run with each"))
     config = fill_in(run_hydra(found, single, folders), found)
     if validate:
+        if missing := not_installed(config.recipe.needs):
+            raise ConfigError(
+                f"{found.name} needs {' and '.join(missing)}, not installed here", hint=f"pip install {' '.join(missing)}"
+            )
         typed = [override.key_or_group for override in parse_overrides(single)[0]]
         problems += point_at_lines(_validated(config, registry), found.path, folders, typed)
     raise_problems(problems, found.name)

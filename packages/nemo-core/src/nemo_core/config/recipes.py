@@ -7,6 +7,7 @@ are Hydra's config groups.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from nemo_core.config.static import module_folders
 from nemo_core.errors import ConfigError
 from nemo_core.plugins import Registry
 
-__all__ = ["Recipe", "find_recipe", "list_recipes", "search_path"]
+__all__ = ["Recipe", "find_recipe", "list_recipes", "not_installed", "search_path"]
 
 _CORE = "nemo_core.conf"
 
@@ -33,7 +34,7 @@ class Recipe:
         package: The import package that it belongs to; empty for a person's own file.
         summary: What it trains, in one line.
         path: The file.
-        metadata: The rest of its ``recipe:`` section: data, size, hardware.
+        metadata: The rest of its ``recipe:`` section: data, size, hardware, needs.
         folder: The folder that Hydra searches.
     """
 
@@ -92,6 +93,21 @@ def find_recipe(
             return Recipe(path.stem, "", "", path, folder=path.parent)
         raise ConfigError(f"there is no file {text}", hint=suggest(path.stem, _names(registry)))
     raise ConfigError(f"no recipe is called {text}", hint=suggest(text, _names(registry)))
+
+
+def not_installed(needs: Sequence[str]) -> list[str]:
+    """Return the distributions that a recipe needs (``recipe.needs``) and that are not installed.
+
+    >>> not_installed(["nemo-core", "nemo-birdsong"])
+    ['nemo-birdsong']
+    """
+    missing = []
+    for name in needs:
+        try:
+            importlib.metadata.version(str(name))
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(str(name))
+    return missing
 
 
 def search_path(

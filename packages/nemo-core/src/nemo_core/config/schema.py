@@ -31,6 +31,7 @@ class RecipeInfo:
     data: str = ""
     size: str = ""
     hardware: str = ""
+    needs: list[str] = field(default_factory=list)  # distributions of other plugins whose components it names
 
 
 @dataclass

@@ -185,11 +185,17 @@ def configurable(info: PluginInfo) -> Iterator[_Finding]:
 
 
 def recipes_compose(info: PluginInfo) -> Iterator[_Finding]:
-    """Recipes can be composed and have no mistakes."""
+    """Recipes can be composed and have no mistakes; those that need a plugin that is not installed are skipped."""
     from nemo_core.config import compose
+    from nemo_core.config.recipes import not_installed
+
+    def check(recipe: Recipe) -> None:
+        if missing := not_installed(recipe.metadata.get("needs") or ()):
+            raise Skip(f"needs {', '.join(missing)}")
+        compose(recipe.name)
 
     for recipe in _recipes(info):
-        yield recipe.name, partial(compose, recipe.name)
+        yield recipe.name, partial(check, recipe)
 
 
 def recipes_described(info: PluginInfo) -> Iterator[_Finding]:

@@ -1,10 +1,10 @@
-"""``nemo mm ask``: questions about pictures."""
+"""``nemo mm ask``: questions about pictures or recordings."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,8 @@ __all__ = ["ask"]
 def ask(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, a checkpoint, or a run's folder.")],
     given: Annotated[
-        list[str], typer.Argument(metavar="PICTURE... QUESTION", help="Pictures, and last what is asked of them.")
+        list[str],
+        typer.Argument(metavar="FILE... QUESTION", help="Pictures or recordings, and last what is asked of them."),
     ],
     max_tokens: Annotated[int, typer.Option(help="Tokens of the answer at most.")] = 128,
     temperature: Annotated[float, typer.Option(help="0: always the likeliest token.")] = 0.0,
@@ -23,28 +24,27 @@ def ask(
     dtype: Annotated[str | None, typer.Option(metavar="TYPE", help="float32, bfloat16 or float16.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Ask a vision-language model about pictures.
+    """Ask a model about pictures that it sees, or recordings that it hears.
 
-    Pictures stand before the question, or where it says <image>.
+    They stand before the question, or where it says <image> or <audio>.
 
     Example:
       nemo mm ask runs/vlm_scenes/latest scene.png "How many yellow squares?"
     """
     from nemo_core.errors import DataError
     from nemo_mm.models.loading import loaded
-    from nemo_mm.models.vision_language import VisionLanguageModel
 
-    *pictures, question = given
+    *files, question = given
     if Path(question).is_file():
         raise DataError(
             f"{question} is a file, and the last argument is the question",
             hint='nemo mm ask MODEL scene.png "How many squares?"',
         )
-    with loaded(model, dtype=dtype, expect=VisionLanguageModel) as found:
-        assert isinstance(found, VisionLanguageModel)
-        (answer,) = found.ask(
+    with loaded(model, dtype=dtype) as found:
+        asked: Any = found  # what each kind of these models has
+        (answer,) = asked.ask(
             [question],
-            [pictures],
+            [files],
             max_tokens=max_tokens,
             greedy=temperature == 0,
             temperature=temperature,
@@ -52,6 +52,6 @@ def ask(
             seed=seed,
         )
     if as_json:
-        typer.echo(json.dumps({"pictures": pictures, "question": question, "answer": answer}, ensure_ascii=False))
+        typer.echo(json.dumps({"files": files, "question": question, "answer": answer}, ensure_ascii=False))
     else:
         typer.echo(answer)
