@@ -106,9 +106,7 @@ def test_buckets_keep_like_lengths_together():
     assert padding(10) < padding(1) / 5
 
 
-@given(
-    st.lists(st.integers(1, 6), min_size=1, max_size=9), st.integers(1, 4), st.integers(1, 5), st.integers(0, 3)
-)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=9), st.integers(1, 4), st.integers(1, 5), st.integers(0, 3))
 def test_groups_are_read_together(groups, window, batch, epoch):
     """Never are more groups begun and not yet done than `window`."""
     order = BatchOrder(sum(groups), batch_size=batch, groups=groups, window=window)

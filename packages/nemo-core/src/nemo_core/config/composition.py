@@ -68,7 +68,8 @@ def compose(
     if validate:
         if missing := not_installed(config.recipe.needs):
             raise ConfigError(
-                f"{found.name} needs {' and '.join(missing)}, not installed here", hint=f"pip install {' '.join(missing)}"
+                f"{found.name} needs {' and '.join(missing)}, not installed here",
+                hint=f"pip install {' '.join(missing)}",
             )
         typed = [override.key_or_group for override in parse_overrides(single)[0]]
         problems += point_at_lines(_validated(config, registry), found.path, folders, typed)

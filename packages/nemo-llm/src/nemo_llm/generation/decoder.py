@@ -107,8 +107,8 @@ class Decoder:
             end = start + _PREFILL
             logits = self._forward(tokens[:, start:end], others, None if table is None else table[:, start:end])
         if table is not None:
-            lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
-            self.behind = (table.flatten(1).amax(1) + 1 - lengths)[:, None]
+            counts = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+            self.behind = (table.flatten(1).amax(1) + 1 - counts)[:, None]
         return logits
 
     def _positions(self, replaced: Sequence[Replaced | None], lengths: Sequence[int]) -> Tensor | None:

@@ -173,7 +173,7 @@ def _count(config: ModelConfig) -> int:
     return sum(math.prod(shape) for shape in tensors.values())
 
 
-def _has_tokenizer(folder: Path, config: ModelConfig) -> bool:
+def _has_tokenizer(folder: Path, config: Any) -> bool:
     from nemo_llm.tokenizers import load_tokenizer
 
     try:

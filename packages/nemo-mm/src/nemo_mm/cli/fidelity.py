@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,7 +57,7 @@ def fidelity(
     makes = load_generator(model, device)
     knows.to(makes.device)
     known = Mnist("test") if real is None else PictureFolder(real, knows.transform, class_names=knows.class_names)
-    further = None
+    further: Any = None
     if others is not None:
         further = PictureFolder(others, knows.transform, class_names=knows.class_names)
     elif real is None:

@@ -273,7 +273,7 @@ class SpeechChatData(LanguageDataModule):
         row = training_item(item["tokens"], length)
         mask = item["loss_mask"][1:]
         row["loss_mask"][: len(mask)] = mask
-        return {**row, "kind": np.int64(item["kind"]), "skipped": np.int64(item["skipped"])}
+        return {**row, "kind": np.array(item["kind"]), "skipped": np.array(item["skipped"])}
 
 
 def collate_audio(recordings: Sequence[Sequence[np.ndarray]]) -> dict[str, Tensor]:

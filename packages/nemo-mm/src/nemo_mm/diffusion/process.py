@@ -48,6 +48,10 @@ class Process(Configured, abc.ABC):
         return torch.ones_like(time)
 
     @abc.abstractmethod
+    def evaluations(self, steps: int, sampler: str | None = None) -> int:
+        """Return how often the network is asked in so many steps."""
+
+    @abc.abstractmethod
     def sample(
         self,
         predict: Predict,

@@ -68,7 +68,7 @@ class MultimodalLanguageModel(EngineModel):
     # ------------------------------------------------------------------------------------------------------- building
 
     @classmethod
-    def read_config(cls, architecture: Any, tokenizer: Tokenizer | None) -> Any:  # type: ignore[override]
+    def read_config(cls, architecture: Any, tokenizer: Tokenizer | None) -> Any:
         """Return the configuration that ``architecture`` describes, with the tokenizer's vocabulary."""
         return cls.config_class.read(architecture, tokenizer)
 

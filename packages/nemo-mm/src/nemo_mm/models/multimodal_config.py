@@ -145,7 +145,7 @@ class MultimodalConfig:
                 f"model.architecture.language is {type(found['language']).__name__}",
                 hint="give the values of a language model, or a builder: `nemo components list model_builder`",
             )
-        return build_values(cls, found, "model.architecture.")  # type: ignore[no-any-return]
+        return build_values(cls, found, "model.architecture.")
 
     @classmethod
     def read(cls, architecture: Any, tokenizer: Tokenizer | None, *, preview: bool = False) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError
@@ -76,4 +76,4 @@ def taken(part: T | Pretrained | None, cls: type[T] | tuple[type, ...], what: st
     if found is not None and not isinstance(found, cls):
         wanted = cls.__name__ if isinstance(cls, type) else " or ".join(each.__name__ for each in cls)
         raise ConfigError(f"{what} is a {type(found).__name__}, not {wanted}")
-    return found  # type: ignore[no-any-return]
+    return cast("T | None", found)

@@ -106,7 +106,8 @@ class VisionReader(MediaReader):
         here = torch.arange(pixels.shape[1], device=pixels.device) < pixel_counts[:, None]
         present = pixels[here]
         if len(present) == 0:
-            return self.projector[0].weight.new_zeros(0, self.config.hidden_size), torch.zeros_like(pixel_counts)
+            weight = next(self.projector.parameters())
+            return weight.new_zeros(0, self.config.hidden_size), torch.zeros_like(pixel_counts)
         features = self.features(present)
         if not self.config.tiles:
             return features.flatten(0, 1), pixel_counts * self.config.each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -173,7 +173,7 @@ class DiT(NeuralModule):
         context, mask = self._text(text, text_mask, len(sample))
         x = self.patch_in(self._patchify(sample)) + self.position
         count = x.shape[1]
-        if context is not None and self.text_mode == "joint":
+        if context is not None and mask is not None and self.text_mode == "joint":
             x = torch.cat((x, context), 1)
             mask = F.pad(mask, (count, 0), value=True)
             context = None
@@ -232,8 +232,9 @@ class DiT(NeuralModule):
                 nn.init.normal_(module.weight, std=0.02)
         if self.text_width is not None:
             nn.init.normal_(self.no_text, std=0.02)
-        zeroed = [self.final_modulation, self.patch_out]
-        for block in self.blocks:
+        zeroed: list[Any] = [self.final_modulation, self.patch_out]
+        blocks: Any = self.blocks
+        for block in blocks:
             zeroed += [block.modulation, *([block.cross.out] if block.cross is not None else [])]
         for module in zeroed:
             nn.init.zeros_(module.weight)

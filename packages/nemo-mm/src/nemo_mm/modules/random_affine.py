@@ -33,12 +33,8 @@ class RandomAffine(NeuralModule):
         tensor(1.)
     """
 
-    input_types: Mapping[str, nt.NeuralType] = {  # type: ignore[assignment]
-        "pixels": nt.NeuralType(("B", "D", "H", "W"), nt.ImageFeatureValue())
-    }
-    output_types: Mapping[str, nt.NeuralType] = {  # type: ignore[assignment]
-        "moved": nt.NeuralType(("B", "D", "H", "W"), nt.ImageFeatureValue())
-    }
+    input_types: Mapping[str, nt.NeuralType] = {"pixels": nt.NeuralType(("B", "D", "H", "W"), nt.ImageFeatureValue())}
+    output_types: Mapping[str, nt.NeuralType] = {"moved": nt.NeuralType(("B", "D", "H", "W"), nt.ImageFeatureValue())}
 
     def __init__(self, rotation: float = 15.0, scale: float = 0.15, shift: float = 0.08, shear: float = 0.2) -> None:
         super().__init__()

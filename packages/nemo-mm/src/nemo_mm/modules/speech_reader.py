@@ -140,7 +140,7 @@ class SpeechReader(MediaReader):
         here = torch.arange(audio.shape[1], device=audio.device) < audio_counts[:, None]
         length = audio_length[here]
         if len(length) == 0:
-            return self.projector[1].weight.new_zeros(0, self.hidden_size), audio_counts * 0
+            return next(self.projector.parameters()).new_zeros(0, self.hidden_size), audio_counts * 0
         embeddings, count = self.encode(audio[here][:, : int(length.max())], length)
         inside = torch.arange(embeddings.shape[1], device=audio.device) < count[:, None]
         counts = (self.counts(audio_length) * here).sum(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ class TowerText(NeuralModule):
     @nt.typed
     def forward(self, tokens: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Return hidden states (B, S, D) of tokens (B, S), and which positions hold one (B, S)."""
-        encoder = self.tower.encoder
+        encoder: Any = self.tower.encoder
         inside = torch.arange(tokens.shape[1], device=tokens.device) < length.unsqueeze(1)
         # Where no token looks ahead, none looks at padding either; what padding itself sees is masked by the receiver.
         mask = None if encoder.causal or encoder.sees_padding else inside[:, None, None, :]
@@ -78,6 +79,6 @@ class TowerText(NeuralModule):
             DataError: A text is empty.
         """
         batch = self.tower.front.batch([self.tower.front.read(text) for text in texts])
-        device = self.tower.encoder.positions.device
+        device = next(self.tower.parameters()).device
         encoded: tuple[Tensor, Tensor] = self(tokens=batch["tokens"].to(device), length=batch["length"].to(device))
         return encoded
