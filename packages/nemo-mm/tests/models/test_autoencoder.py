@@ -106,7 +106,7 @@ def test_training_brings_images_back_and_makes_latents_of_one_size(tmp_path):
             "batch_size": 16,
         },
         "optim": {"name": "adamw", "lr": 1e-2},
-        "trainer": {"max_epochs": 3, "accelerator": "cpu", "enable_progress_bar": False},
+        "trainer": {"max_epochs": 6, "accelerator": "cpu", "enable_progress_bar": False},
         "experiment": {"dir": str(tmp_path / "runs"), "tensorboard": False, "curve": False},
     }
     result = train(config)
