@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import io
 import json
 import os
@@ -212,6 +213,36 @@ def test_code_in_a_folder_is_not_run(folder: Path, tmp_path: Path, plant: Callab
     with pytest.raises(UnsafeArchiveError, match="mkdir"):
         load(folder)
     assert not (tmp_path / "pwned").exists()
+
+
+class ByGetattr(pickle.Pickler):
+    """Pickles the members of enumerations as Python 3.11.0 to 3.11.3 do."""
+
+    def reducer_override(self, value: Any) -> Any:
+        return (getattr, (type(value), value.name)) if isinstance(value, enum.Enum) else NotImplemented
+
+
+def test_metadata_that_an_older_python_wrote_is_read(folder: Path) -> None:
+    from nemo_llm.megatron.checkpoint.safety import read_metadata
+
+    metadata = read_metadata(folder / "weights")
+    written = io.BytesIO()
+    ByGetattr(written).dump(metadata)
+    assert b"getattr" in written.getvalue()
+    (folder / "weights" / ".metadata").write_bytes(written.getvalue())
+    reseal(folder)
+    load(folder)
+
+
+def test_no_other_attribute_is_taken(folder: Path) -> None:
+    class Fetch:
+        def __reduce__(self) -> Any:
+            return getattr, (torch.device, "__init_subclass__")
+
+    (folder / "weights" / ".metadata").write_bytes(pickle.dumps(Fetch()))
+    reseal(folder)
+    with pytest.raises(UnsafeArchiveError, match=r"builtins\.getattr"):
+        load(folder)
 
 
 def test_metadata_names_no_file_outside_the_folder(folder: Path) -> None:

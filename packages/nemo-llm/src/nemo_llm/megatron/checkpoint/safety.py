@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch.distributed.checkpoint import BytesStorageMetadata, FileSystemReader, Metadata, TensorStorageMetadata
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING
 
 from nemo_core.errors import ArchiveError, UnsafeArchiveError
 from nemo_core.models.pickle_scan import unsafe_globals
@@ -47,9 +48,18 @@ _ALLOWED = {
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("builtins", "getattr"):
+            return _member
         if name not in _ALLOWED.get(module, ()):
             raise UnsafeArchiveError(f"{module}.{name}")
         return super().find_class(module, name)
+
+
+def _member(owner: Any, name: Any) -> Any:
+    """Stand in for ``getattr``, by which Python 3.11.0 to 3.11.3 pickle the members of enumerations."""
+    if owner is not _MEM_FORMAT_ENCODING or name not in _MEM_FORMAT_ENCODING.__members__:
+        raise UnsafeArchiveError("builtins.getattr")
+    return _MEM_FORMAT_ENCODING[name]
 
 
 def read_metadata(folder: Path) -> Metadata:
