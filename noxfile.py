@@ -27,7 +27,7 @@ TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 COMPARED_WITH = {
     "core": ("soundfile", "soxr"),
     "llm": ("peft", "pyarrow", "tiktoken", "transformers"),
-    "mm": ("pyarrow", "transformers"),
+    "mm": ("pyarrow", "soundfile", "soxr", "transformers"),
     "tts": ("jieba", "numba", "pypinyin"),
 }
 DOCS_TOOLS = ("furo", "myst-parser", "sphinx", "sphinx-copybutton")
