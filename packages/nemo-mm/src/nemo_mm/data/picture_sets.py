@@ -15,31 +15,25 @@ __all__ = ["LabelledPicture", "PictureBatch", "PictureData"]
 
 
 class LabelledPicture(NamedTuple):
-    """One picture, and what is known of it.
-
-    Attributes:
-        image: (C, H, W), uint8.
-        label: Number of its class.
-        text: A description.
-    """
+    """One picture, and what is known of it."""
 
     image: np.ndarray
+    """(C, H, W), uint8."""
     label: int | None = None
+    """Number of its class."""
     text: str | None = None
+    """A description."""
 
 
 class PictureBatch(NamedTuple):
-    """Several pictures.
-
-    Attributes:
-        images: (B, C, H, W), uint8.
-        classes: (B,), where all have one.
-        texts: B of them, where all have one.
-    """
+    """Several pictures."""
 
     images: Tensor
+    """(B, C, H, W), uint8."""
     classes: Tensor | None = None
+    """(B,), where all have one."""
     texts: list[str] | None = None
+    """B of them, where all have one."""
 
     def need_classes(self, count: int) -> Tensor:
         """Return the classes, which are 0 to ``count - 1``.
