@@ -46,10 +46,10 @@ def test_what_is_composed_can_be_built(studio):
 
 def test_plugins_that_a_recipe_needs_are_named_where_they_are_missing(studio, tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("defaults: [studio/tiny, _self_]\nrecipe: {needs: [nemo-core, nemo-birdsong]}\n")
-    with pytest.raises(ConfigError, match=r"mine needs nemo-birdsong, not installed here") as raised:
+    path.write_text("defaults: [studio/tiny, _self_]\nrecipe: {needs: [nemo-core, nemo-nowhere]}\n")
+    with pytest.raises(ConfigError, match=r"mine needs nemo-nowhere, not installed here") as raised:
         compose(str(path), registry=studio.registry)
-    assert raised.value.hint == "pip install nemo-birdsong"
+    assert raised.value.hint == "pip install nemo-nowhere"
     assert compose(str(path), ["recipe.needs=[nemo-core]"], registry=studio.registry).recipe.needs == ["nemo-core"]
 
 

@@ -98,8 +98,8 @@ def find_recipe(
 def not_installed(needs: Sequence[str]) -> list[str]:
     """Return the distributions that a recipe needs (``recipe.needs``) and that are not installed.
 
-    >>> not_installed(["nemo-core", "nemo-birdsong"])
-    ['nemo-birdsong']
+    >>> not_installed(["nemo-core", "nemo-nowhere"])
+    ['nemo-nowhere']
     """
     missing = []
     for name in needs:
