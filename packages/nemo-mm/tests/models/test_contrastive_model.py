@@ -10,6 +10,7 @@ from nemo_core.errors import ConfigError, NemoError
 from nemo_core.models import restore
 from nemo_llm.tokenizers.byte import ByteTokenizer
 from nemo_mm.data import Pair, PairData, TextTokens
+from nemo_mm.data.words import caption_tokenizer
 from nemo_mm.images import ImageTransform
 from nemo_mm.losses import SigmoidLoss, SoftmaxLoss
 from nemo_mm.metrics import EmbeddingScores, recall_at
@@ -77,6 +78,20 @@ def test_learns_what_words_mean(loss, tmp_path):
     torch.testing.assert_close(again.embed("image", [red]), model.eval().embed("image", [red]), rtol=0, atol=0)
     assert again.classes == model.classes
     assert again.classify([red])[0][0] == model.classify([red])[0][0]
+
+
+def test_an_archive_holds_a_tokenizer_that_was_learned(tmp_path):
+    small = {"width": 16, "layers": 1, "heads": 2}
+    tokens = TextTokens(caption_tokenizer(colours(8), 280), 24)
+    model = ContrastiveModel(
+        ImageTower(ImageTransform.siglip(8), VisionTransformer(8, 4, **small), size=8),
+        TextTower(tokens, TextTransformer(280, 24, **small), size=8),
+        SoftmaxLoss(),
+    )
+    again = restore(model.save(tmp_path / "model.nemo"))
+    assert len(again.second.front.read("a red square")) < len("a red square")
+    texts = ["a red square", "blue"]
+    torch.testing.assert_close(again.embed("text", texts), model.eval().embed("text", texts), rtol=0, atol=0)
 
 
 def test_forward_gives_logits():

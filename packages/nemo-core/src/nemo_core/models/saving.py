@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import nemo_core
-from nemo_core.errors import ArchiveError
+from nemo_core.errors import ArchiveError, ConfigError
 from nemo_core.models.archive import ARTIFACT_REFERENCE, write_archive
 from nemo_core.models.weights import write_safetensors
 
@@ -54,7 +54,10 @@ def save(model: Model, path: str | Path, *, overwrite: bool = False) -> Path:
 
 def _artifact_name(owner: Configured, argument: str) -> str:
     """Return a file name for an artifact: that of the file the argument named, or the argument's own."""
-    value = owner.to_config().get(argument)
+    try:
+        value = owner.to_config().get(argument)
+    except ConfigError:
+        value = None  # made otherwise than by its class, as a tokenizer that was learned is; there never was a file
     name = PurePath(value).name if isinstance(value, str) else ""
     return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII).lstrip(".")[-100:] or argument
 

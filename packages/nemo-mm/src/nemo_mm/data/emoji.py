@@ -19,6 +19,8 @@ TONES = ("light skin tone", "medium-light skin tone", "medium skin tone", "mediu
 
 Split = Literal["train", "held_out", "composition", "new_bases"]
 
+FOLDS = 10
+
 _SEED = 2026
 
 
@@ -27,23 +29,28 @@ class Emoji(Configured):
 
     The splits have no picture in common:
 
-    - ``held_out``: a tenth of the emoji without a skin tone; neither they nor their captions are trained on;
+    - ``held_out``: a tenth of the emoji that come in no skin tone; neither they nor their captions are trained on;
     - ``composition``: of each emoji that has the five skin tones, but for those of ``new_bases``, one tone: it was
       trained on in the four others, and the tone with other emoji, but the two never together;
     - ``new_bases``: emoji with their five skin tones, none of which was trained on in any tone;
     - ``train``: all others.
 
+    There are ten such divisions, ``fold`` 0 to 9. No emoji is held out, and no base new, in two of them, and the tone
+    that is left out of an emoji is another in each of five folds in a row. So settings are chosen on one fold, and what
+    they are worth is measured on another.
+
     Args:
         folder: Where ``captions.jsonl`` is.
         split: Which of the four.
         tags: Whether training also takes the picture's aliases and tags for captions.
+        fold: Which of the ten divisions.
 
     Raises:
-        ConfigError: There is no such folder; says what to give.
+        ConfigError: There is no such folder, split or fold; says what to give.
         DataError: It does not hold what it should.
     """
 
-    def __init__(self, folder: str | Path | None, split: Split, *, tags: bool = False) -> None:
+    def __init__(self, folder: str | Path | None, split: Split, *, tags: bool = False, fold: int = 0) -> None:
         if folder is None or not Path(folder, "captions.jsonl").is_file():
             raise ConfigError(
                 "no folder of emoji is given" if folder is None else f"{folder} holds no captions.jsonl of emoji",
@@ -52,8 +59,10 @@ class Emoji(Configured):
             )
         if split not in ("train", "held_out", "composition", "new_bases"):
             raise ConfigError(f"split is {split!r}", hint="train, held_out, composition or new_bases")
-        self.folder, self.split, self.tags = Path(folder), split, tags
-        self.records = _split(_read(self.folder / "captions.jsonl"))[split]
+        if not 0 <= fold < FOLDS:
+            raise ConfigError(f"fold is {fold}", hint=f"0 to {FOLDS - 1}")
+        self.folder, self.split, self.tags, self.fold = Path(folder), split, tags, fold
+        self.records = _split(_read(self.folder / "captions.jsonl"), fold)[split]
 
     def __len__(self) -> int:
         return len(self.records)
@@ -87,28 +96,34 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _split(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _split(records: list[dict[str, Any]], fold: int) -> dict[str, list[dict[str, Any]]]:
     rng = np.random.default_rng(_SEED)
-    plain = [record for record in records if record["skin_tone"] is None]
     toned: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in records:
         if record["skin_tone"] is not None:
             toned[record["caption"].removesuffix(record["skin_tone"])].append(record)
     bases = sorted(toned)
-    new = set(rng.permutation(bases)[: max(1, len(bases) // 10)].tolist())
-    # A base of new_bases must not be trained on without a tone either; its plain emoji is left out of everything.
-    names = {base.rstrip(": ") for base in new}
-    plain = [record for record in plain if record["caption"] not in names]
-    held = set(rng.permutation(len(plain))[: len(plain) // 10].tolist())
+    plain = [record for record in records if record["skin_tone"] is None]
+    # A base of new_bases must not be trained on without a tone either; its plain emoji is left out of everything. And an
+    # emoji that is trained on in some tone is not held out without one.
+    names = [base.rstrip(": ") for base in bases]
+    alone = [place for place, record in enumerate(plain) if record["caption"] not in set(names)]
+    new = _part(rng.permutation(len(bases)), fold)
+    held = {alone[place] for place in _part(rng.permutation(len(alone)), fold)}
+    hidden = {names[place] for place in new}
     found: dict[str, list[dict[str, Any]]] = {"train": [], "held_out": [], "composition": [], "new_bases": []}
     for place, record in enumerate(plain):
-        found["held_out" if place in held else "train"].append(record)
+        if record["caption"] not in hidden:
+            found["held_out" if place in held else "train"].append(record)
     for place, base in enumerate(bases):
+        # The tones take turns, so that each is left out equally often.
+        left_out = TONES[(place + fold) % len(TONES)]
         for record in toned[base]:
-            if base in new:
-                found["new_bases"].append(record)
-            else:
-                # The tones take turns, so that each is left out equally often.
-                out = record["skin_tone"] == TONES[place % len(TONES)]
-                found["composition" if out else "train"].append(record)
+            split = "new_bases" if place in new else "composition" if record["skin_tone"] == left_out else "train"
+            found[split].append(record)
     return found
+
+
+def _part(order: np.ndarray, fold: int) -> set[int]:
+    size = max(1, len(order) // FOLDS)
+    return set(order[fold * size : (fold + 1) * size].tolist())

@@ -122,6 +122,8 @@ class SpeechChatData(LanguageDataModule):
     and, with M the most recordings in a row and T the longest in samples (both 0 in a batch of text only):
 
     - ``audio`` (B, M, T) float32, ``audio_length`` (B, M) int64 in samples, ``audio_counts`` (B,) int64;
+    - with ``transcripts``, ``transcript`` (B, M, U) and ``transcript_length`` (B, M) int64, in tokens: 0 where it is not
+      known what is said;
     - ``kind`` (B,) int64: number of the task, among :meth:`kinds`; ``skipped`` (B,) int64: 1 for a row that stands for
       one whose audio was bad, and counts for nothing.
 
@@ -138,6 +140,7 @@ class SpeechChatData(LanguageDataModule):
         chat_template: How conversations are written, if not as the tokenizer says: a name, a file, or Jinja.
         loss_on: What is to be learned: all that the ``assistant`` says, the ``last`` of it, or ``all``.
         media_token: Special token of the tokenizer whose places embeddings take, if it has no ``<audio>``.
+        transcripts: Whether batches have what is said, for a CTC loss (``ctc_weight`` of the model's architecture).
         channel: Which channel of files that have several.
         resample: If false, a file of another rate is bad audio instead of being resampled.
         on_bad_audio: What to do with a row whose audio is bad, or that is too long: ``raise`` an error that names file
@@ -184,6 +187,7 @@ class SpeechChatData(LanguageDataModule):
         chat_template: str | None = None,
         loss_on: LossOn = "assistant",
         media_token: str = AUDIO_MARK,
+        transcripts: bool = False,
         channel: int | str | None = None,
         resample: bool = True,
         on_bad_audio: Literal["raise", "skip"] = "raise",
@@ -221,6 +225,7 @@ class SpeechChatData(LanguageDataModule):
             loss_on=loss_on,
             media_token=media_token,
         )
+        self.transcripts = transcripts
         self.sample_rate, self.channel, self.resample = sample_rate, channel, resample
         self.on_bad_audio, self.buckets, self.pad_to_multiple_of = on_bad_audio, buckets, pad_to_multiple_of
         self._splits = {"train": train, "validation": validation, "test": test}
@@ -263,7 +268,22 @@ class SpeechChatData(LanguageDataModule):
         length = min(self.sequence_length, -(-longest // multiple) * multiple)
         rows = [self._padded(item, length) for item in items]
         batch = {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
-        return {**batch, **collate_audio([item["audio"] for item in items])}
+        batch |= collate_audio([item["audio"] for item in items])
+        return {**batch, **self._said(items, batch["audio_length"].shape)} if self.transcripts else batch
+
+    def _said(self, items: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> dict[str, Tensor]:
+        """Return the tokens of what is said in each recording, and how many they are."""
+        rows = [
+            [self.tokenizer.encode(text, bos=False, parse_special=False) for text in item["transcripts"]]
+            for item in items
+        ]
+        longest = max((len(each) for row in rows for each in row), default=0)
+        tokens, length = torch.zeros(*shape, longest, dtype=torch.long), torch.zeros(*shape, dtype=torch.long)
+        for number, row in enumerate(rows):
+            for place, each in enumerate(row):
+                tokens[number, place, : len(each)] = torch.tensor(each, dtype=torch.long)
+                length[number, place] = len(each)
+        return {"transcript": tokens, "transcript_length": length}
 
     def filler(self, item: Any) -> Any:
         """Return a row like ``item`` that counts for nothing."""
@@ -333,11 +353,17 @@ class _Rows:
             if not self.skip:
                 raise
             return _nothing(error)
-        return {"tokens": tokens, "loss_mask": mask, "audio": row.audio, "kind": row.kind, "skipped": 0}
+        if row.transcripts and len(row.transcripts) != len(row.audio):
+            raise DataError(
+                f"{row.conversation.where}: has {len(row.audio)} recordings and {len(row.transcripts)} transcripts"
+            )
+        item = {"tokens": tokens, "loss_mask": mask, "audio": row.audio, "kind": row.kind, "skipped": 0}
+        return {**item, "transcripts": row.transcripts}
 
 
 def _nothing(error: DataError | None = None) -> dict[str, Any]:
     """Return a row that counts for nothing."""
     if error is not None:
         _log.warning("skipped: %s", error.message)
-    return {"tokens": np.zeros(2, np.int64), "loss_mask": np.zeros(2, np.int64), "audio": [], "kind": 0, "skipped": 1}
+    nothing = np.zeros(2, np.int64)
+    return {"tokens": nothing, "loss_mask": nothing, "audio": [], "kind": 0, "skipped": 1, "transcripts": []}

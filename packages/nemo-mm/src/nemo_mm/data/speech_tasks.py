@@ -235,7 +235,7 @@ class SpeechTasks(Configured):
             question = prompt if place == 0 else prompt.replace(AUDIO_MARK, "").strip()
             answer = self.tasks[kind].answer_to(utterance.text, utterance.fields, where)
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        return SpokenRow(Conversation(where, messages), [audio], asked[0][0])
+        return SpokenRow(Conversation(where, messages), [audio], asked[0][0], [utterance.text])
 
     def _resampled(self, audio: np.ndarray, rate: int, where: str) -> np.ndarray:
         from nemo_core.audio.files import prepare_samples

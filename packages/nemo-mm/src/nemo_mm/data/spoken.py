@@ -32,11 +32,13 @@ class SpokenRow:
         conversation: What is said, with one mark ``<audio>`` in its texts for each audio.
         audio: Samples (T,) float32 of each, in the order of the marks.
         kind: Number of the task that the row is of.
+        transcripts: What is said in each audio, where it is known: as many, or none.
     """
 
     conversation: Conversation
     audio: list[np.ndarray] = field(default_factory=list)
     kind: int = 0
+    transcripts: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ keep their places.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -129,6 +130,13 @@ def _nothing_of(reader: nn.Module, like: Tensor) -> Tensor:
     return torch.stack([weight.sum().to(like.dtype) * 0 for weight in weights]).sum()
 
 
+def _loss_share(config: Any) -> float | Tensor:
+    """Return what a loss of the reader is multiplied by: a part for each process that computes the same and is summed."""
+    alike = config.context_parallel_size * (config.tensor_model_parallel_size if config.sequence_parallel else 1)
+    scale = getattr(config, "grad_scale_func", None)
+    return 1.0 / alike if scale is None else scale(torch.ones(())) / alike
+
+
 def build_chunks(
     config: MultimodalConfig,
     layout: Layout | None = None,
@@ -153,6 +161,7 @@ def build_chunks(
             state = torch.get_rng_state()
             torch.default_generator.manual_seed(seed or 0)
             chunk.reader = config.make_reader().to(device=weight.device, dtype=dtype)
+            chunk.reader.share = functools.partial(_loss_share, chunk.config)
             torch.set_rng_state(state)
             if chunk.config.sequence_parallel:
                 for each in chunk.reader.parameters():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from nemo_core import types as nt
@@ -18,8 +20,11 @@ from nemo_mm.models.speech_config import SpeechLanguageConfig
 if TYPE_CHECKING:
     from nemo_llm.megatron.schedule import Batch
     from nemo_mm.data.speech_chat import SpeechEncoder
+    from nemo_mm.models.network import Media
 
 __all__ = ["SpeechLanguageModel"]
+
+_SAID = ("transcript", "transcript_length")
 
 
 class SpeechLanguageModel(MultimodalLanguageModel):
@@ -189,12 +194,39 @@ class SpeechLanguageModel(MultimodalLanguageModel):
                 hint=f"data.samples_per_embedding={self.config.samples_per_embedding}",
             )
 
+    @property
+    def whole_entries(self) -> Collection[str]:
+        """Names of what the reader is given."""
+        return (*super().whole_entries, *_SAID)
+
+    def media_of(self, batch: Batch) -> Media | None:
+        """Return what the reader is given: with a CTC loss, in training, the transcripts too."""
+        media = super().media_of(batch)
+        if media is None or not self.config.ctc_weight or not torch.is_grad_enabled():
+            return media
+        said = {name: batch[name] for name in _SAID if name in batch}
+        if self.training and len(said) < len(_SAID):
+            raise ConfigError(
+                "model.architecture.ctc_weight: batches do not have what is said in recordings",
+                hint="set data.transcripts=true, or ctc_weight=0",
+            )
+        return dataclasses.replace(media, values={**media.values, **said})
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Train on a batch; log how many of its rows were left out for bad audio, where some were."""
+        """Train on a batch; log how many of its rows were left out for bad audio, where some were.
+
+        With a CTC loss, the first pipeline stage also logs it as ``train_ctc``: nats for each token that is said, in its
+        last micro-batch.
+        """
         skipped = int(batch["skipped"].sum()) if "skipped" in batch else 0
         if skipped:
             self.log("skipped_rows", float(skipped), reduce_fx="sum", batch_size=1)
-        return super().training_step(batch, batch_idx)
+        loss = super().training_step(batch, batch_idx)
+        heard: Any = [getattr(chunk, "reader", None) for chunk in self.chunks]
+        for reader in heard:
+            if reader is not None and reader.ctc_loss is not None:
+                self.log("train_ctc", reader.ctc_loss, batch_size=1)
+        return loss
 
     def on_validation_start(self) -> None:
         """Forget what generation has made of the weights: they are others now."""

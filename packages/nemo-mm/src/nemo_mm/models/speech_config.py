@@ -26,6 +26,9 @@ class SpeechLanguageConfig(MultimodalConfig):
         preprocessor: Node of the front end: ``_target_``, the name of a registered module, and its arguments.
         encoder: Node of the encoder likewise: ``asr.ConformerEncoder``, ``asr.ConvASREncoder``, ...
         subsampler, stack, projector_size, scale, dropout: Of :class:`~nemo_mm.modules.speech_reader.SpeechReader`.
+        ctc_weight: What a CTC loss on the encoder's frames counts, beside that of the answers: for encoders that are
+            trained from nothing. The sum of -log p(transcript), in tokens of the language model, times this weight is
+            added to the sum of the answers' losses. The data must have transcripts (``data.transcripts=true``).
 
     Example:
         >>> config = SpeechLanguageConfig.from_dict({"language": {"vocab_size": 65}, "media_token": 64,
@@ -42,11 +45,14 @@ class SpeechLanguageConfig(MultimodalConfig):
     projector_size: int | None = None
     scale: float = 0.3
     dropout: float = 0.0
+    ctc_weight: float = 0.0
 
     entries: ClassVar[tuple[str, ...]] = ("audio", "audio_length", "audio_counts")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.ctc_weight < float("inf"):
+            raise ConfigError(f"model.architecture.ctc_weight is {self.ctc_weight}", hint="0 for none; 0.3, say")
         for name in ("preprocessor", "encoder"):
             node = getattr(self, name)
             if not isinstance(node, Mapping) or "_target_" not in node:
@@ -80,6 +86,8 @@ class SpeechLanguageConfig(MultimodalConfig):
             projector_size=self.projector_size,
             scale=self.scale,
             dropout=self.dropout,
+            ctc_classes=self.vocab_size if self.ctc_weight else None,
+            ctc_weight=self.ctc_weight,
         )
 
     @property

@@ -13,6 +13,7 @@ from nemo_core.audio.front_end import FrontEnd
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
 from nemo_mm.models.reader import MediaReader
+from nemo_mm.modules.ctc import TokenCTC, with_loss
 
 __all__ = ["SpeechReader", "embedding_count"]
 
@@ -50,6 +51,9 @@ class SpeechReader(MediaReader):
         scale: Standard deviation of new embeddings. A language model learns to listen only where it is neither much
             below that of words nor far above: what enters its residual stream so large is hardly changed by its layers.
         dropout: On the embeddings, in training.
+        ctc_classes: Tokens that a CTC loss tells encoded frames apart as, for training with transcripts; None: no such
+            loss.
+        ctc_weight: What that loss counts.
 
     Example:
         >>> from nemo_core.audio import MelSpectrogram
@@ -74,6 +78,8 @@ class SpeechReader(MediaReader):
         projector_size: int | None = None,
         scale: float = 0.3,
         dropout: float = 0.0,
+        ctc_classes: int | None = None,
+        ctc_weight: float = 0.0,
     ) -> None:
         super().__init__()
         missing = [name for name in ("feat_out", "stride") if not hasattr(encoder, name)]
@@ -102,6 +108,9 @@ class SpeechReader(MediaReader):
         )
         nn.init.constant_(self.projector[-1].weight, scale)  # type: ignore[arg-type]
         self.dropout = dropout
+        self.ctc = None if ctc_classes is None else TokenCTC(width, ctc_classes)
+        self.ctc_weight = ctc_weight
+        self.ctc_loss: Tensor | None = None
 
     @property
     def sample_rate(self) -> int:
@@ -115,11 +124,14 @@ class SpeechReader(MediaReader):
 
     @property
     def input_types(self) -> Mapping[str, nt.NeuralType]:
-        """``audio`` (B, M, T), ``audio_length`` (B, M) in samples, and ``audio_counts`` (B,): recordings in a row."""
+        """``audio`` (B, M, T), ``audio_length`` (B, M) in samples, and ``audio_counts`` (B,): recordings in a row;
+        optionally what is said in them, ``transcript`` (B, M, U) and ``transcript_length`` (B, M) in tokens."""
         return {
             "audio": nt.NeuralType(("B", "ANY", "T"), nt.AudioSignal(freq=self.sample_rate)),
             "audio_length": nt.NeuralType(("B", "ANY"), nt.Lengths()),
             "audio_counts": nt.NeuralType(("B",), nt.Lengths()),
+            "transcript": nt.NeuralType(("B", "ANY", "T"), nt.TokenIndex(), optional=True),
+            "transcript_length": nt.NeuralType(("B", "ANY"), nt.Lengths(), optional=True),
         }
 
     @property
@@ -135,13 +147,31 @@ class SpeechReader(MediaReader):
         return torch.div(length + self.samples_per_embedding - 1, self.samples_per_embedding, rounding_mode="floor")
 
     @nt.typed
-    def forward(self, audio: Tensor, audio_length: Tensor, audio_counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embeddings (N, H) of all rows, one behind the other, and how many each row has (B,)."""
+    def forward(
+        self,
+        audio: Tensor,
+        audio_length: Tensor,
+        audio_counts: Tensor,
+        transcript: Tensor | None = None,
+        transcript_length: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the embeddings (N, H) of all rows, one behind the other, and how many each row has (B,).
+
+        With ``ctc_classes``, where gradients are asked for, the CTC loss of the transcripts comes back with those of
+        the embeddings. What it is for each token that is said, nats, is kept as ``ctc_loss``.
+        """
         here = torch.arange(audio.shape[1], device=audio.device) < audio_counts[:, None]
         length = audio_length[here]
         if len(length) == 0:
             return next(self.projector.parameters()).new_zeros(0, self.hidden_size), audio_counts * 0
-        embeddings, count = self.encode(audio[here][:, : int(length.max())], length)
+        encoded, frames = self._encoded(audio[here][:, : int(length.max())], length)
+        embeddings, count = self._embeddings(encoded, length)
+        if self.ctc is not None and torch.is_grad_enabled():
+            tokens = length.new_zeros(len(length), 1) if transcript is None else transcript[here]
+            said = length * 0 if transcript_length is None else transcript_length[here]
+            loss = self.ctc(encoded, frames, tokens, said)
+            self.ctc_loss = loss.detach() / said.sum().clamp(min=1)
+            embeddings = with_loss(embeddings, loss * (self.ctc_weight * self.loss_share()))
         inside = torch.arange(embeddings.shape[1], device=audio.device) < count[:, None]
         counts = (self.counts(audio_length) * here).sum(1)
         return embeddings[inside], counts
@@ -151,13 +181,19 @@ class SpeechReader(MediaReader):
 
         N is that of the longest; what is behind the end is of no use.
         """
+        return self._embeddings(self._encoded(audio, length)[0], length)
+
+    def _encoded(self, audio: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Return encoded frames (B, D, T), zeros behind the end, and their number (B,)."""
         features, frames = self.preprocessor(audio=audio, length=length)
         weight = self.projector[1].weight
         encoded, frames = self.encoder(features=features.to(weight.dtype), length=frames)
+        inside = torch.arange(encoded.shape[2], device=encoded.device) < frames[:, None]
+        return encoded * inside[:, None], frames  # an encoder may leave anything behind the end
+
+    def _embeddings(self, encoded: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         count = self.counts(length)
         most = int(count.max())
-        inside = torch.arange(encoded.shape[2], device=encoded.device) < frames[:, None]
-        encoded = encoded * inside[:, None]  # an encoder may leave anything behind the end
         encoded = functional.pad(encoded, (0, max(0, most * self.stack - encoded.shape[2])))
         embeddings = self.projector(self._subsample(encoded[:, :, : most * self.stack]))
         return functional.dropout(embeddings, self.dropout, self.training), count
