@@ -62,6 +62,22 @@ def test_a_batch(folder):
     assert [answer.replace(" ", "") for answer in answers] == ["one<end>", "onetwo<end>", "two<end>", "no<end>"]
 
 
+def test_a_batch_with_what_is_said(folder):
+    records = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    records[0]["transcript"] = "it is"
+    records[1]["transcript"] = ["two", "one no yes"]
+    (folder / "said.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    batch = next(iter(data(folder / "said.jsonl", transcripts=True).train_dataloader()))
+    known, length = tokenizer(), batch["transcript_length"]
+    assert length.tolist() == [[2, 0], [1, 3], [0, 0], [0, 0]]
+    assert batch["transcript"].shape == (4, 2, 3)
+    assert known.decode(batch["transcript"][0, 0, :2].tolist()) == "it is"
+    assert known.decode(batch["transcript"][1, 1].tolist()) == "one no yes"
+    assert "transcript" not in next(iter(data(folder / "said.jsonl").train_dataloader()))
+    text = next(iter(data(folder / "text.jsonl", transcripts=True, global_batch_size=1).train_dataloader()))
+    assert (text["transcript"].shape, text["transcript_length"].shape) == ((1, 0, 0), (1, 0))
+
+
 def test_another_token_may_keep_the_places(folder):
     known = tokenizer(["<spare>", *SPECIAL[1:]])
     made = SpeechChatData(

@@ -67,6 +67,8 @@ def test_other_rates_are_resampled_or_refused(tmp_path):
         ({"messages": ASK, "audio": "a.wav", "audios": ["a.wav"]}, "both audio and audios"),
         ({"messages": ASK, "audio": 3}, "3 names no audio file"),
         ({"messages": ASK, "audio": {"path": "a.wav", "offset": -1}}, "offset is -1, not a number of seconds"),
+        ({"messages": ASK, "audio": "a.wav", "transcript": 3}, "transcript is 3"),
+        ({"messages": ASK, "audio": "a.wav", "transcript": ["a", "b"]}, "2 transcripts, and names 1 audio files"),
         ({"messages": ASK[:1], "audio": "a.wav"}, "the assistant says nothing"),
         ({"text": "nothing to say"}, "is no conversation"),
     ],

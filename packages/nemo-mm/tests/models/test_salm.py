@@ -55,6 +55,30 @@ def test_only_its_own_audio_changes_a_row() -> None:
         assert changed.tolist() == [False, False, True] + [False] * 5
 
 
+def test_a_ctc_loss_wants_transcripts_and_is_kept(tmp_path: Path) -> None:
+    with engine(seed=1):
+        model = tiny_speech.make_with_ctc()
+        model.build()
+        batch = model.prepare(tiny_speech.batch(0))
+        with pytest.raises(ConfigError, match="do not have what is said") as caught:
+            model.media_of(batch)
+        assert "data.transcripts=true" in str(caught.value.hint)
+        with torch.no_grad():
+            media = model.media_of(batch)
+        assert media is not None
+        assert set(media.values) == {"audio", "audio_length", "audio_counts"}  # none to answer a question
+        names = {name for name, _ in model.chunks[0].named_parameters() if ".ctc." in name}
+        assert names == {"reader.ctc.linear.weight", "reader.ctc.linear.bias"}
+        assert model.config.num_parameters == sum(weight.numel() for weight in model.parameters())
+        path = save_model_folder(tmp_path / "model.dist", list(model.chunks), model.config)
+        kept: Any = model.chunks[0]
+    with loaded(path) as again:
+        assert again.config.ctc_weight == 10.0
+        torch.testing.assert_close(again.chunks[0].reader.ctc.linear.weight, kept.reader.ctc.linear.weight)
+    with pytest.raises(ConfigError, match="ctc_weight is -1"):
+        SpeechLanguageModel({**ARCHITECTURE, "ctc_weight": -1.0})
+
+
 def test_text_alone_needs_no_audio() -> None:
     with engine(seed=1), torch.no_grad():
         model = tiny_speech.make()

@@ -36,6 +36,23 @@ def make(**changes: Any) -> SpeechLanguageModel:
     return SpeechLanguageModel({**ARCHITECTURE}, seed=1, **changes)
 
 
+def make_with_ctc() -> SpeechLanguageModel:
+    return SpeechLanguageModel({**ARCHITECTURE, "ctc_weight": 10.0}, seed=1)
+
+
+def batch_with_transcripts(step: int) -> dict[str, Tensor]:
+    """What is said in each recording: three tokens or fewer; of some it is not known."""
+    generator = torch.Generator().manual_seed(100 + step)
+    found = batch(step)
+    shape = found["audio_length"].shape
+    length = torch.randint(0, 4, shape, generator=generator) * (found["audio_length"] > 0)
+    return {
+        **found,
+        "transcript": torch.randint(0, 60, (*shape, 3), generator=generator),
+        "transcript_length": length,
+    }
+
+
 def batch(step: int, rows: int = 8, length: int = 24) -> dict[str, Tensor]:
     """Rows with none, one or two recordings of lengths of their own."""
     generator = torch.Generator().manual_seed(step)

@@ -353,10 +353,6 @@ class _Rows:
             if not self.skip:
                 raise
             return _nothing(error)
-        if row.transcripts and len(row.transcripts) != len(row.audio):
-            raise DataError(
-                f"{row.conversation.where}: has {len(row.audio)} recordings and {len(row.transcripts)} transcripts"
-            )
         item = {"tokens": tokens, "loss_mask": mask, "audio": row.audio, "kind": row.kind, "skipped": 0}
         return {**item, "transcripts": row.transcripts}
 

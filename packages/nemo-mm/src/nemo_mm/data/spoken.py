@@ -111,6 +111,7 @@ class SpeechConversations(Configured):
     heard, and ``audio`` (or ``audios``) lists the files, one for each mark: a path, or ``{path, offset, duration}`` in
     seconds; relative paths start at the folder of the record's file. Instead, a message's ``content`` may be a list of
     parts, ``{type: text, text: ...}`` and ``{type: audio, audio: a.wav}``. A record without audio is a row of text.
+    ``transcript`` may say what is said in the file, in a list for several.
 
     Texts are held in memory; audio is read when it is asked for.
 
@@ -154,7 +155,7 @@ class SpeechConversations(Configured):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> SpokenRow | SkippedRow:
-        conversation, pieces = self._rows[index]
+        conversation, pieces, transcripts = self._rows[index]
         where = conversation.where
         try:
             audio = [
@@ -162,17 +163,18 @@ class SpeechConversations(Configured):
             ]
         except DataError as error:
             return self.policy.skipped(error)
-        return SpokenRow(conversation, audio)
+        return SpokenRow(conversation, audio, transcripts=transcripts)
 
 
-def _read(record: Record) -> tuple[Conversation, list[_Piece]]:
-    """Return the conversation of a record and the audio it names; the marks and the files agree."""
+def _read(record: Record) -> tuple[Conversation, list[_Piece], list[str]]:
+    """Return a record's conversation, the audio it names and what is said there; marks, files and texts agree."""
     values = dict(record.values)
     named = [key for key in ("audio", "audios") if values.get(key) is not None]
     if len(named) > 1:
         raise DataError(f"{record.where}: has both audio and audios", hint="give one of them")
     listed = values.pop(named[0]) if named else []
     pieces = [_piece(each, record) for each in (listed if isinstance(listed, list) else [listed])]
+    said = values.pop("transcript", None)
     key = "messages" if "messages" in values else "conversations"
     inline: list[_Piece] = []
     if isinstance(values.get(key), list):
@@ -187,7 +189,15 @@ def _read(record: Record) -> tuple[Conversation, list[_Piece]]:
             f"{record.where}: its texts say {AUDIO_MARK} {marks} times, and it names {len(pieces)} audio files",
             hint=f"write {AUDIO_MARK} once for each file",
         )
-    return conversation, pieces
+    transcripts = [said] if isinstance(said, str) else said or []
+    if not isinstance(transcripts, list) or not all(isinstance(each, str) for each in transcripts):
+        raise DataError(f"{record.where}: transcript is {said!r}", hint="give a text, or a list of texts")
+    if transcripts and len(transcripts) != len(pieces):
+        raise DataError(
+            f"{record.where}: has {len(transcripts)} transcripts, and names {len(pieces)} audio files",
+            hint="give one for each file, or none",
+        )
+    return conversation, pieces, transcripts
 
 
 def _with_marks(message: Any, record: Record, pieces: list[_Piece]) -> Any:
