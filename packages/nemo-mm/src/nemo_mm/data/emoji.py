@@ -104,8 +104,8 @@ def _split(records: list[dict[str, Any]], fold: int) -> dict[str, list[dict[str,
             toned[record["caption"].removesuffix(record["skin_tone"])].append(record)
     bases = sorted(toned)
     plain = [record for record in records if record["skin_tone"] is None]
-    # A base of new_bases must not be trained on without a tone either; its plain emoji is left out of everything. And an
-    # emoji that is trained on in some tone is not held out without one.
+    # A base of new_bases must not be trained on without a tone either; its plain emoji is left out of everything.
+    # And an emoji that is trained on in some tone is not held out without one.
     names = [base.rstrip(": ") for base in bases]
     alone = [place for place, record in enumerate(plain) if record["caption"] not in set(names)]
     new = _part(rng.permutation(len(bases)), fold)

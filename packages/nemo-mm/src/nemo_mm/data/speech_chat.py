@@ -122,8 +122,8 @@ class SpeechChatData(LanguageDataModule):
     and, with M the most recordings in a row and T the longest in samples (both 0 in a batch of text only):
 
     - ``audio`` (B, M, T) float32, ``audio_length`` (B, M) int64 in samples, ``audio_counts`` (B,) int64;
-    - with ``transcripts``, ``transcript`` (B, M, U) and ``transcript_length`` (B, M) int64, in tokens: 0 where it is not
-      known what is said;
+    - with ``transcripts``, ``transcript`` (B, M, U) and ``transcript_length`` (B, M) int64, in tokens: 0 where nobody
+      knows what is said;
     - ``kind`` (B,) int64: number of the task, among :meth:`kinds`; ``skipped`` (B,) int64: 1 for a row that stands for
       one whose audio was bad, and counts for nothing.
 

@@ -131,7 +131,7 @@ def _nothing_of(reader: nn.Module, like: Tensor) -> Tensor:
 
 
 def _loss_share(config: Any) -> float | Tensor:
-    """Return what a loss of the reader is multiplied by: a part for each process that computes the same and is summed."""
+    """Return what a loss of the reader is multiplied by: its share, where gradients of several processes are summed."""
     alike = config.context_parallel_size * (config.tensor_model_parallel_size if config.sequence_parallel else 1)
     scale = getattr(config, "grad_scale_func", None)
     return 1.0 / alike if scale is None else scale(torch.ones(())) / alike

@@ -215,8 +215,8 @@ class SpeechLanguageModel(MultimodalLanguageModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Train on a batch; log how many of its rows were left out for bad audio, where some were.
 
-        With a CTC loss, the first pipeline stage also logs it as ``train_ctc``: nats for each token that is said, in its
-        last micro-batch.
+        With a CTC loss, the first pipeline stage also logs it as ``train_ctc``: nats for each token that is said, in
+        its last micro-batch.
         """
         skipped = int(batch["skipped"].sum()) if "skipped" in batch else 0
         if skipped:

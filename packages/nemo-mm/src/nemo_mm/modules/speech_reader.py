@@ -125,7 +125,8 @@ class SpeechReader(MediaReader):
     @property
     def input_types(self) -> Mapping[str, nt.NeuralType]:
         """``audio`` (B, M, T), ``audio_length`` (B, M) in samples, and ``audio_counts`` (B,): recordings in a row;
-        optionally what is said in them, ``transcript`` (B, M, U) and ``transcript_length`` (B, M) in tokens."""
+        optionally what is said in them, ``transcript`` (B, M, U) and ``transcript_length`` (B, M) in tokens.
+        """
         return {
             "audio": nt.NeuralType(("B", "ANY", "T"), nt.AudioSignal(freq=self.sample_rate)),
             "audio_length": nt.NeuralType(("B", "ANY"), nt.Lengths()),
