@@ -78,5 +78,5 @@ def with_loss(value: Tensor, loss: Tensor) -> Tensor:
     >>> weight.grad
     tensor([8., 8.])
     """
-    found: Tensor = _WithLoss.apply(value, loss)  # type: ignore[no-untyped-call]
+    found: Tensor = _WithLoss.apply(value, loss)
     return found
