@@ -54,5 +54,5 @@ def test_a_few_steps_train_judge_and_keep_it(tmp_path, capsys) -> None:
     assert run(["train", "mm/salm_digits", *settings]) == 0
     folder = tmp_path / "salm_digits" / "v1"
     header = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
-    assert {"val_wer", "val_accuracy", "val_wer_transcribe", "val_accuracy_german"} <= set(header)
+    assert {"train_ctc", "val_wer", "val_accuracy", "val_wer_transcribe", "val_accuracy_german"} <= set(header)
     assert (folder / "model.dist" / "manifest.json").is_file()
