@@ -43,6 +43,7 @@ def test_a_few_steps_train_judge_and_keep_it(tmp_path, capsys) -> None:
     settings = [
         "trainer.max_steps=2",
         "trainer.val_check_interval=2",
+        "trainer.log_every_n_steps=1",
         "data.global_batch_size=4",
         "data.eval_global_batch_size=12",
         "data.train.speech.size=64",

@@ -43,6 +43,8 @@ class Emoji(Configured):
         folder: Where ``captions.jsonl`` is.
         split: Which of the four.
         tags: Whether training also takes the picture's aliases and tags for captions.
+        parts: Whether training also takes for captions of an emoji in a skin tone what is before the tone, and the tone
+            alone: what is to be composed is then met by itself, too.
         fold: Which of the ten divisions.
 
     Raises:
@@ -50,7 +52,9 @@ class Emoji(Configured):
         DataError: It does not hold what it should.
     """
 
-    def __init__(self, folder: str | Path | None, split: Split, *, tags: bool = False, fold: int = 0) -> None:
+    def __init__(
+        self, folder: str | Path | None, split: Split, *, tags: bool = False, parts: bool = False, fold: int = 0
+    ) -> None:
         if folder is None or not Path(folder, "captions.jsonl").is_file():
             raise ConfigError(
                 "no folder of emoji is given" if folder is None else f"{folder} holds no captions.jsonl of emoji",
@@ -61,7 +65,7 @@ class Emoji(Configured):
             raise ConfigError(f"split is {split!r}", hint="train, held_out, composition or new_bases")
         if not 0 <= fold < FOLDS:
             raise ConfigError(f"fold is {fold}", hint=f"0 to {FOLDS - 1}")
-        self.folder, self.split, self.tags, self.fold = Path(folder), split, tags, fold
+        self.folder, self.split, self.tags, self.parts, self.fold = Path(folder), split, tags, parts, fold
         self.records = _split(_read(self.folder / "captions.jsonl"), fold)[split]
 
     def __len__(self) -> int:
@@ -73,6 +77,8 @@ class Emoji(Configured):
         captions = [record["caption"]]
         if self.tags and record["skin_tone"] is None:
             captions += [text.replace("_", " ") for text in (*record["aliases"], *record["tags"])]
+        if self.parts and record["skin_tone"] is not None:
+            captions += [captions[0].removesuffix(record["skin_tone"]).rstrip(": "), record["skin_tone"]]
         others = [] if self.split not in ("composition", "new_bases") else self.others(index)
         return Pair(self.folder / record["image"], captions, record["image"], others=others)
 
