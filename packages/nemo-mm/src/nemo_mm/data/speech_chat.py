@@ -76,13 +76,15 @@ class SpeechEncoder:
         ids, mask = self.chat.encode([conversation])[0]
         return self.with_places(ids, mask, row.audio, row.conversation.where)
 
-    def prompt(self, messages: Sequence[Mapping[str, Any]], audio: Sequence[np.ndarray]) -> np.ndarray:
+    def prompt(
+        self, messages: Sequence[Mapping[str, Any]], audio: Sequence[np.ndarray], where: str = "the question"
+    ) -> np.ndarray:
         """Return the tokens (n,) up to where the answer to ``messages`` begins."""
         template = self.chat.template
         assert template is not None
         text = template.render(self._marked(messages), add_generation_prompt=True, **self.tokenizer._token_names())
         ids = self.tokenizer.encode(text, bos=False)
-        return self.with_places(ids, [0] * len(ids), audio, "the question")[0]
+        return self.with_places(ids, [0] * len(ids), audio, where)[0]
 
     def _marked(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return messages with the tokenizer's mark in the place of ``<audio>``."""

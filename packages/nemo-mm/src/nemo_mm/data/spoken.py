@@ -82,7 +82,8 @@ class AudioPolicy:
                 resample=self.resample,
             )
         except DataError as error:
-            raise DataError(f"{where}: {error.message}", hint=error.hint) from error
+            hint = error.hint or "mend or leave it out; on_bad_audio=skip leaves out all such rows"
+            raise DataError(f"{where}: {error.message}", hint=hint) from error
         return samples
 
     def skipped(self, error: DataError) -> SkippedRow:

@@ -46,10 +46,6 @@ def import_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
         ConfigError: It is no LLaVA, or one that we do not compute.
         ArchiveError: Weights are missing, unexpected, of other shapes, damaged or cut short.
     """
-    from nemo_llm.hf.convert import _has_tokenizer
-    from nemo_llm.megatron.checkpoint import save_model_folder
-    from nemo_mm.models.network import build_chunks
-
     output = refuse_overwrite(output, overwrite)
     source = Path(source)
     config = config_of(source)
@@ -57,8 +53,12 @@ def import_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
     for name in (*PREPROCESSOR, "generation_config.json"):
         if (source / name).is_file():
             kept[name] = json.loads((source / name).read_text(encoding="utf-8"))
-    tokenized = _has_tokenizer(source, config)
     with _engine(), tempfile.TemporaryDirectory() as companions:
+        from nemo_llm.hf.convert import _has_tokenizer
+        from nemo_llm.megatron.checkpoint import save_model_folder
+        from nemo_mm.models.network import build_chunks
+
+        tokenized = _has_tokenizer(source, config)
         copy_companions(source, companions)
         chunks: list[Any] = build_chunks(config, dtype=dtype or _stored(source), seed=None)
         load_llava(source, chunks, config)
@@ -99,19 +99,21 @@ def export_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
     Raises:
         ConfigError: LLaVA cannot say what the model is.
     """
-    from nemo_llm.hf.convert import stored_dtype
-    from nemo_llm.megatron.checkpoint import read_manifest
-    from nemo_llm.models.sources import find_folder, load_source
-    from nemo_mm.models.multimodal import _without_reader
-    from nemo_mm.models.network import build_chunks
+    from nemo_llm.models.sources import find_folder
 
     output = refuse_overwrite(output, overwrite)
     folder = find_folder(Path(source))
-    manifest = read_manifest(folder)
-    config = manifest.config
-    _check_exportable(config, folder)
-    kept = (manifest.extra or {}).get("hf") or {}
     with _engine(), tempfile.TemporaryDirectory() as temporary:
+        from nemo_llm.hf.convert import stored_dtype
+        from nemo_llm.megatron.checkpoint import read_manifest
+        from nemo_llm.models.sources import load_source
+        from nemo_mm.models.multimodal import _without_reader
+        from nemo_mm.models.network import build_chunks
+
+        manifest = read_manifest(folder)
+        config = manifest.config
+        _check_exportable(config, folder)
+        kept = (manifest.extra or {}).get("hf") or {}
         chunks: list[Any] = build_chunks(config, dtype=dtype or stored_dtype(folder), seed=None)
         load_source(folder, chunks, config)
         reader = _reader_weights(chunks[0].reader)
