@@ -181,9 +181,8 @@ def bad(folder: Path) -> Path:
     (folder / "words.png").write_bytes(b"not a picture")
     header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 20_000, 1, 0, 0, 0, 0)  # which is all that is read of it
     checked = header + struct.pack(">I", zlib.crc32(header))
-    (folder / "bomb.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n\x00\x00\x00\r" + checked + b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
-    )
+    end = b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
+    (folder / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\r" + checked + end)
     return folder
 
 

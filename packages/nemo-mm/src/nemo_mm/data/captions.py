@@ -23,7 +23,7 @@ class Captions(Configured):
     Args:
         files: JSON lines (``.jsonl``, also ``.gz``), JSON arrays, or Parquet; one or several.
         image_key: Name of the picture in a record.
-        caption_key: Name of the caption, or of the captions.
+        caption_key: Name of the caption, or of the captions; where a record has no ``caption``, ``captions`` is taken.
         label_key: Name of the number of the class, if there is one.
         root: Where relative paths of pictures begin, if not in the folder of the file that has them.
 
@@ -55,7 +55,7 @@ class Captions(Configured):
         self.records: list[tuple[str, Mapping[str, Any], Path]] = []
         for path in paths:
             base = path.parent if root is None else Path(root)
-            keys = {image_key, caption_key, label_key}
+            keys = {image_key, caption_key, label_key} | ({"captions"} if caption_key == "caption" else set())
             self.records += [
                 (record.where, {key: value for key, value in record.values.items() if key in keys}, base)
                 for record in read_records(path)
@@ -77,6 +77,8 @@ class Captions(Configured):
         if not isinstance(image, str | bytes | Path):
             raise DataError(f"{where}: {self.image_key} is {image!r}", hint="give a path, or the content of a file")
         caption = record.get(self.caption_key)
+        if caption is None and self.caption_key == "caption":
+            caption = record.get("captions")
         if caption is None or caption == []:
             raise DataError(f"{where}: has no {self.caption_key}", hint="name the key: caption_key=...")
         label = record.get(self.label_key) if self.label_key else None

@@ -57,9 +57,9 @@ class Pictures:
         self.tile = self.transform.size
         self.fixed = None if architecture.tiles else architecture.each
 
-    def open(self, source: Any, frame: int | None = None) -> Picture:
+    def open(self, source: Any, frame: int | None = None, name: str | None = None) -> Picture:
         """Open a picture: a path, the content of a file, pixels, or a Pillow image; of one that moves, one frame."""
-        return self.read(open_image(source, frame=frame or 0))
+        return self.read(open_image(source, frame=frame or 0, name=name))
 
     def read(self, pixels: np.ndarray) -> Picture:
         """Return a picture of pixels (H, W, 3), RGB of 8 bits."""

@@ -189,7 +189,7 @@ class MultimodalLanguageModel(EngineModel):
         """Train on a batch; log how many of its rows were left out because a file of theirs is bad, where some were."""
         skipped = int(batch["skipped"].sum()) if "skipped" in batch else 0
         if skipped:
-            self.log("skipped_rows", float(skipped), reduce_fx="sum", batch_size=1)
+            self.log("skipped_rows", float(skipped), on_step=False, on_epoch=True, reduce_fx="sum", batch_size=1)
         return super().training_step(batch, batch_idx)
 
     def prepare(self, batch: Batch) -> Batch:
