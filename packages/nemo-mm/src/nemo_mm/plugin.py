@@ -177,7 +177,7 @@ def _generation(registry: Registry) -> None:
         ("Pretrained", "A trained model, or a part of one, in the place of a new one"),
         ("PretrainedText", "A text encoder of Hugging Face: T5's or CLIP's"),
     ):
-        registry.model_builder(f"mm.{name}", f"nemo_mm.models.pretrained:{name}", summary=summary, example=None)
+        registry.model_builder(f"mm.{name}", f"nemo_mm.modules.pretrained:{name}", summary=summary, example=None)
     registry.command("mm sample", "nemo_mm.cli.sample:sample", summary="Make pictures of a class or a text")
     registry.command(
         "mm fidelity", "nemo_mm.cli.fidelity:fidelity", summary="How recognisable and how real made pictures are"

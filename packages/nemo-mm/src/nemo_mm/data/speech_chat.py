@@ -17,8 +17,7 @@ from nemo_llm.data.chat import ChatEncoder, LossOn
 from nemo_llm.data.module import LanguageDataModule
 from nemo_llm.data.sequences import training_item
 from nemo_mm.data.conversations import expanded
-from nemo_mm.data.spoken import AUDIO_MARK, SkippedRow, SpeechConversations, SpokenRow
-from nemo_mm.modules.speech_reader import embedding_count
+from nemo_mm.data.spoken import AUDIO_MARK, SkippedRow, SpeechConversations, SpokenRow, embedding_count
 
 if TYPE_CHECKING:
     from nemo_llm.tokenizers import Tokenizer

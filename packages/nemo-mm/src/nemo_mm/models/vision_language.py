@@ -283,7 +283,8 @@ class VisionLanguageModel(MultimodalLanguageModel):
         for reader in readers:
             encoder: Any = reader.encoder
             try:
-                kept = {name: each for name, each in found.state_dict().items() if not name.startswith("head.")}
+                state, headless = found.state_dict(), encoder.head is None
+                kept = {name: each for name, each in state.items() if not (headless and name.startswith("head."))}
                 encoder.load_state_dict(kept)
             except RuntimeError as error:
                 raise ConfigError(
