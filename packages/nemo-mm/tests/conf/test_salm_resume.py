@@ -16,7 +16,8 @@ from nemo_mm.models.loading import loaded
 SMALL = [
     "peft=lora",
     "model.architecture.language.num_layers=1",
-    "model.architecture.encoder.jasper=[{filters: 16, kernel: 11, stride: 2, residual: false}, {filters: 16, kernel: 5, stride: 2}]",
+    "model.architecture.encoder.jasper=[{filters: 16, kernel: 11, stride: 2, residual: false}, "
+    "{filters: 16, kernel: 5, stride: 2}]",
     "model.architecture.projector_size=32",
     "model.answer_tokens=0",
     "data.global_batch_size=4",
