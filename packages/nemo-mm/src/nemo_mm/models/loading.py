@@ -46,6 +46,7 @@ def loaded(
     from nemo_llm.tokenizers import load_tokenizer
     from nemo_mm.models.multimodal_config import MultimodalConfig
 
+    _refuse_archive(Path(path))
     source = read_source(Path(path))
     if not isinstance(source.config, MultimodalConfig):
         raise ConfigError(
@@ -68,3 +69,17 @@ def loaded(
         load_source(source.path, list(model.chunks), source.config)
         model.eval().requires_grad_(False)
         yield model
+
+
+def _refuse_archive(path: Path) -> None:
+    """Say what to do with a model that is kept as an archive, since no language model is."""
+    archive = path if path.suffix == ".nemo" else path / "model.nemo"
+    if not archive.is_file():
+        return
+    from nemo_core.models import restore
+
+    kind = str(restore(archive, return_config=True).get("_target_", "a model")).rpartition(".")[2]
+    raise ConfigError(
+        f"{archive} is a {kind}, not a language model that sees or hears",
+        hint="pictures and words: nemo mm classify, nemo mm retrieve; speech alone: nemo transcribe",
+    )

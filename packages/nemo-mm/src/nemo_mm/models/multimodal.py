@@ -185,6 +185,13 @@ class MultimodalLanguageModel(EngineModel):
         """Names of what the reader is given."""
         return self.config_class.entries
 
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Train on a batch; log how many of its rows were left out because a file of theirs is bad, where some were."""
+        skipped = int(batch["skipped"].sum()) if "skipped" in batch else 0
+        if skipped:
+            self.log("skipped_rows", float(skipped), on_step=False, on_epoch=True, reduce_fx="sum", batch_size=1)
+        return super().training_step(batch, batch_idx)
+
     def prepare(self, batch: Batch) -> Batch:
         """Note which embedding stands in which place, while sequences are whole."""
         from nemo_mm.models.network import places_of
