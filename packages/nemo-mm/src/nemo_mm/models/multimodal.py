@@ -207,13 +207,14 @@ class MultimodalLanguageModel(EngineModel):
         return Media(batch["media_index"], batch["media_total"], {name: batch[name] for name in names})
 
     def token_losses(self, chunk: nn.Module, batch: Batch) -> Tensor:
-        """Run a part of the model; of the last one, return cross-entropies (B, S) in nats."""
+        """Run a part of the model; of the last one, return cross-entropies (B, S) in nats where they count."""
         losses: Tensor = chunk(
             batch["tokens"],
             batch.get("position_ids"),
             batch.get("segment_ids"),
             media=self.media_of(batch),
             labels=batch["labels"],
+            loss_mask=batch["loss_mask"],
         )
         return losses
 
