@@ -95,7 +95,8 @@ def attention_mask(
 ) -> Tensor | None:
     """Return which of the kept columns each new token sees: (B or 1, 1, n, T) bool.
 
-    None says that a token sees itself and all before it, if there is one new token only, or nothing is kept but the new.
+    None says that a token sees itself and all before it; where there is one new token only, or nothing is kept but the
+    new ones.
 
     Args:
         columns: Of the new tokens, the last of which is the last that is kept.
