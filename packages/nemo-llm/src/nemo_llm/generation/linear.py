@@ -15,8 +15,8 @@ __all__ = ["Matrix", "Weight", "can_pack", "linear"]
 
 #: Rows for which weights are laid out.
 _FEW = 32
-#: Inputs or outputs up to which a float32 matrix is best turned round; larger ones are as oneDNN packs them.
-_NARROW = 512
+#: Bytes up to which a float32 matrix is turned round, for a call that costs little; larger ones are packed by oneDNN.
+_SMALL = 1 << 22
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -39,8 +39,8 @@ class Weight:
     Args:
         weight: (out, in).
         bias: (out).
-        pack: Lay weights out a second time, as kernels for few rows like them: up to twice as fast, for as much memory
-            again. Without effect on a GPU and on types that the processor has no arithmetic for.
+        pack: Lay weights out a second time, as kernels for few rows like them, for as much memory again. Without effect
+            on a GPU and on types that the processor has no arithmetic for.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, pack: bool = False) -> None:
@@ -51,7 +51,7 @@ class Weight:
         self.least = 2 if self.weight.dtype == torch.float32 else 0
         if not pack or not can_pack(self.weight):
             return
-        if self.weight.dtype == torch.float32 and min(self.weight.shape) <= _NARROW:
+        if self.weight.dtype == torch.float32 and 4 * self.weight.numel() <= _SMALL:
             self.turned = self.weight.t().contiguous()
         else:
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _FEW)

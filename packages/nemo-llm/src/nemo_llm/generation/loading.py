@@ -87,8 +87,8 @@ def load_for_generation(
         dtype: What weights are computed in: float32 on a CPU, bfloat16 on a GPU, if not given.
         adapter: Folder of an adapter to merge into the weights, ours or of the library peft.
         tokenizer: Folder of a tokenizer, instead of the model's own.
-        pack: Lay weights on a CPU out a second time, which makes steps of several rows up to twice as fast for twice
-            the memory; None: if the copy fits into half of the memory that is free.
+        pack: Lay weights on a CPU out a second time, which makes steps of several rows faster for twice the memory;
+            None: if the copy fits into half of the memory that is free.
 
     Raises:
         ConfigError: There is no model, or its tokenizer is another model's.
