@@ -15,7 +15,7 @@ import torch
 
 from nemo_core.testing.bench import versions
 
-TARGET, PICTURES, BATCH, STEPS = 0.05, 512, 16, 12
+TARGET, PICTURES, BATCH, STEPS = 0.05, 512, 16, 20
 
 
 def run() -> dict[str, Any]:
