@@ -40,7 +40,7 @@ def loaded(
     from contextlib import nullcontext
 
     from nemo_core.plugins import registry
-    from nemo_llm.generation.loading import _type
+    from nemo_llm.generation.loading import can_afford, type_of
     from nemo_llm.megatron import engine, engine_running
     from nemo_llm.models.sources import load_source, read_source
     from nemo_llm.tokenizers import load_tokenizer
@@ -65,9 +65,10 @@ def loaded(
     tokenizer = None if source.tokenizer is None else load_tokenizer(source.tokenizer)
     with nullcontext() if engine_running() else engine(layout):
         model: MultimodalLanguageModel = cls(source.config, tokenizer)
-        model.build(layout, dtype=_type(dtype))
+        model.build(layout, dtype=type_of(dtype))
         load_source(source.path, list(model.chunks), source.config)
         model.eval().requires_grad_(False)
+        model.pack = can_afford(list(model.chunks))
         yield model
 
 
