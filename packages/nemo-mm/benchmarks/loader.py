@@ -21,8 +21,8 @@ TARGET, PICTURES, BATCH, STEPS = 0.05, 512, 16, 20
 def run() -> dict[str, Any]:
     """Measure the share of the time that the steps of CLIP ViT-B/32 wait for JPEGs of 500 x 375 pixels in tar shards.
 
-    The step computes on one thread and the loader has one process, which is all that two cores have; with more cores
-    both grow. Nothing is kept in memory: pictures are read, decoded, scaled and tokenised anew.
+    The step computes on all cores, and the loader has no process of its own, or one beside it. Nothing is kept in
+    memory: pictures are read, decoded, scaled and tokenised anew.
     """
     from PIL import Image
 

@@ -156,3 +156,27 @@ def test_an_error_in_a_worker_keeps_its_message():
     broken = ResumableLoader(Broken(4), BatchOrder(4, batch_size=2), list, random=True, num_workers=1)
     with pytest.raises(DataError, match="is damaged"):
         list(broken)
+
+
+class Damaged(Numbers):
+    def __getitem__(self, index: int) -> float:
+        if index == 3:
+            raise DataError("item 3 is damaged", hint="mend it")
+        return float(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_workers_are_those_that_were_raised(workers):
+    order = BatchOrder(6, batch_size=2, shuffle=False)
+    seen = []
+    with pytest.raises(DataError) as caught:
+        seen += ResumableLoader(Damaged(6), order, list, num_workers=workers)
+    assert (caught.value.message, caught.value.hint) == ("item 3 is damaged", "mend it")
+    assert ("__getitem__" in "".join(getattr(caught.value, "__notes__", ()))) == (workers > 0)  # where, for --debug
+
+    def collate(items):
+        raise DataError("they do not fit", hint="cut them")
+
+    with pytest.raises(DataError) as caught:
+        list(ResumableLoader(Numbers(2), BatchOrder(2, batch_size=2), collate, num_workers=workers))
+    assert (caught.value.message, caught.value.hint) == ("they do not fit", "cut them")

@@ -72,7 +72,8 @@ def test_masks_are_what_the_rules_say(start: int, count: int, window: int | None
                 (key <= query and (window is None or key > query - window) and key >= left) or key == query
                 for key in range(first, stop)
             ]
-            found = [True] * (stop - first) if mask is None else mask[row, 0, query - start].tolist()
+            alone = [key <= query for key in range(first, stop)]
+            found = alone if mask is None else mask[row, 0, query - start].tolist()
             assert found == seen
 
 

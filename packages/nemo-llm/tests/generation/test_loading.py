@@ -80,7 +80,7 @@ def test_a_copy_for_speed_says_the_same(folders: Path) -> None:
         with load_for_generation(folders / "model.dist", pack=pack) as model:
             said.append(answers(model))
             first = model.decoder().parts[0].layers[0].feed_forward.enter.product
-            assert (first.packed is not None) == pack
+            assert (first.turned is not None) == pack
     assert said[0] == said[1]
 
 

@@ -100,6 +100,34 @@ def test_the_loss_of_an_impossible_word_is_finite_and_exact() -> None:
     assert losses.tolist() == [500.0, 0.0, 1000.0]
 
 
+@pytest.mark.parametrize("counted", [[1, 4, 5], []])
+@each_type
+def test_words_that_do_not_count_have_no_part_in_the_loss(
+    dtype: torch.dtype, close: float, counted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nemo_llm.models.layers.cross_entropy.ROWS", 2)
+    monkeypatch.setattr("nemo_llm.models.layers.cross_entropy.BYTES", 0)
+    labels = torch.full((7,), -100)
+    labels[counted] = torch.tensor([3, 0, 2])[: len(counted)]
+
+    def plain(hidden: Tensor, weight: Tensor) -> Tensor:
+        return F.cross_entropy(hidden @ weight.t(), labels, reduction="none")  # ignores -100 likewise
+
+    def ours(hidden: Tensor, weight: Tensor) -> Tensor:
+        return torch.where(labels >= 0, linear_cross_entropy(hidden, weight, labels), 0.0)
+
+    same(ours, plain, [random(7, 6, dtype=dtype), random(5, 6, dtype=dtype)], close)
+
+
+def test_what_does_not_count_is_not_computed() -> None:
+    hidden, weight = torch.full((3, 4), math.nan), random(5, 4, dtype=torch.float32)
+    hidden[1] = 1.0
+    losses = linear_cross_entropy(hidden, weight, torch.tensor([-1, 2, -100]))
+    (gradient,) = torch.autograd.grad(losses.sum(), [weight])
+    assert losses[0] == losses[2] == 0
+    assert gradient.isfinite().all()
+
+
 def test_a_graph_of_the_loss_that_is_kept_gives_the_same_gradients_again() -> None:
     hidden, weight = random(4, 3), random(5, 3)
     loss = linear_cross_entropy(hidden, weight, torch.tensor([0, 1, -100, 4])).sum()

@@ -59,6 +59,7 @@ def ours(folder: str | Path, dtype: torch.dtype) -> Any:
     model = VisionLanguageModel(config)
     model.build(dtype=dtype)
     load_llava(folder, list(model.chunks), config)
+    model.pack = True  # as nemo_mm.models.loading.loaded, which asks whether there is memory for it
     return model
 
 

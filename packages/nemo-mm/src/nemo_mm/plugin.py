@@ -177,7 +177,7 @@ def _generation(registry: Registry) -> None:
         ("Pretrained", "A trained model, or a part of one, in the place of a new one"),
         ("PretrainedText", "A text encoder of Hugging Face: T5's or CLIP's"),
     ):
-        registry.model_builder(f"mm.{name}", f"nemo_mm.models.pretrained:{name}", summary=summary, example=None)
+        registry.model_builder(f"mm.{name}", f"nemo_mm.modules.pretrained:{name}", summary=summary, example=None)
     registry.command("mm sample", "nemo_mm.cli.sample:sample", summary="Make pictures of a class or a text")
     registry.command(
         "mm fidelity", "nemo_mm.cli.fidelity:fidelity", summary="How recognisable and how real made pictures are"
@@ -198,6 +198,15 @@ def _vision_language(registry: Registry) -> None:
         "nemo_mm.data.conversations:VisionConversations",
         summary="Conversations about pictures: LLaVA's JSON and what is like it",
     )
+    registry.dataset(
+        "mm.CaptionChat", "nemo_mm.data.caption_chat:CaptionChat", summary="Pictures and captions to learn"
+    )
+    registry.dataset(
+        "mm.CaptionParts", "nemo_mm.data.caption_chat:CaptionParts", summary="Captioned pictures, some held out"
+    )
+    registry.tokenizer(
+        "mm.caption_words", "nemo_mm.data.words:caption_words", summary="Words of captions as tokens, for small worlds"
+    )
     registry.dataset("mm.SceneData", "nemo_mm.data.scenes:SceneData", summary="Questions about drawn scenes (NLVR)")
     registry.tokenizer(
         "mm.scene_tokenizer",
@@ -206,6 +215,7 @@ def _vision_language(registry: Registry) -> None:
     )
     hf = "Hugging Face's transformers"
     registry.command("mm ask", "nemo_mm.cli.ask:ask", summary="Ask a model about pictures or recordings")
+    registry.command("mm caption", "nemo_mm.cli.caption:caption", summary="Describe pictures, and say how well")
     registry.command("mm import", summary="Take over models from elsewhere")
     registry.command("mm import hf", "nemo_mm.cli.import_:hf", summary=f"Take over a model folder of {hf}")
     registry.command("mm export", summary="Write models for elsewhere")

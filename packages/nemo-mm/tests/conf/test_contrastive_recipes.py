@@ -114,6 +114,20 @@ def test_digits_are_trained_and_asked(tmp_path, capsys):
     assert "cut.png" in said.err
     assert records[0]["label"] in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
+    assert run(["mm", "retrieve", archive, "a six", "--in", str(folder), "--json"]) == 1
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 3
+    assert "cut.png" in said.err
+    for command, says in (
+        (["classify", archive, str(folder / "cut.png"), "--labels", " , "], "no labels to choose from"),
+        (["classify", archive, str(folder / "cut.png"), "--labels", "a", "--template", "it"], "no place for labels"),
+        (["classify", str(folder), str(folder)], "has no model.nemo"),
+        (["retrieve", archive, " ", "--in", str(folder)], "the query is empty"),
+        (["ask", archive, str(folder / "1.png"), "What?"], "is a ContrastiveModel, not a language model"),
+    ):
+        assert run(["mm", *command]) == 2
+        assert says in capsys.readouterr().err
+
     (folder / "cut.png").unlink()
     latest = str(tmp_path / "runs/clip_digits/latest")
     assert run(["mm", "retrieve", latest, "a handwritten six", "--in", str(folder), "--top", "2", "--json"]) == 0

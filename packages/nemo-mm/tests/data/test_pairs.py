@@ -194,6 +194,81 @@ def test_damaged_archives(tmp_path):
         TarPairs(str(tmp_path / "z-*.tar"))
 
 
+def cut_or_changed(path, where: int, change: bytes | None) -> None:
+    content = bytearray(path.read_bytes())
+    if change is None:
+        del content[where:]
+    else:
+        content[where : where + len(change)] = change
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "says", "left"),
+    [  # each member is a header and a content of 512 bytes; tarfile is silent about all but the last
+        (2048, None, "is cut off at byte 2048", 1),
+        (2048 + 100, None, "is cut off at byte 2148", 1),
+        (2048, b"\xff" * 200, "is damaged at byte 2048", 1),
+        (4096 + 512 + 20, None, "no whole tar archive", 2),
+    ],
+)
+def test_archives_that_end_too_soon(where, change, says, left, tmp_path, caplog):
+    members = {f"{name}.{kind}": picture(1) if kind == "png" else b"a" for name in "abc" for kind in ("png", "txt")}
+    path = tmp_path / "x.tar"
+    write_shard(path, members)
+    cut_or_changed(path, where, change)
+    with pytest.raises(DataError, match=says) as caught:
+        TarPairs(path)
+    assert "on_bad_shard=skip" in str(caught.value.hint)
+    assert len(TarPairs(path, on_bad_shard="skip")) == left
+    assert f"{left} pictures before that are used" in caplog.text
+    (batch,) = data_of(str(path), on_bad_pair="skip").train_dataloader()
+    assert len(batch.names) == left
+
+
+def test_archives_that_cannot_be_used(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("a.png"))
+    (tmp_path / "b.tar.gz").write_bytes((tmp_path / "a.tar").read_bytes())
+    write_shard(tmp_path / "c.tar", {"a.txt": b"no picture"})
+    for name, says in (("a.tar", "is compressed"), ("b.tar.gz", "is compressed"), ("c.tar", "no picture in")):
+        with pytest.raises(DataError, match=says) as caught:
+            data_of(str(tmp_path / name), on_bad_pair="skip").train_dataloader()
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("caption", ["5", '{"a": 1}', "[null]", "[5, 6]"])
+def test_captions_that_are_no_texts(caption, tmp_path):
+    write_shard(tmp_path / "x.tar", {"a.png": picture(1), "a.json": b'{"caption": %s}' % caption.encode()})
+    (tmp_path / "x.jsonl").write_text(f'{{"image": "a.png", "caption": {caption}}}')
+    (tmp_path / "a.png").write_bytes(picture(1))
+    for name in ("x.tar", "x.jsonl"):
+        with pytest.raises(DataError, match="caption is"):
+            list(data_of(str(tmp_path / name)).train_dataloader())
+        (batch,) = data_of(str(tmp_path / name), on_bad_pair="skip").train_dataloader()
+        assert (batch.skipped, batch.names) == (1, [])
+
+
+def test_parquet_that_is_cut_off_or_has_bad_rows(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "x.parquet"
+    images = [{"bytes": content, "path": None} for content in (picture(1), picture(2)[:40], None, picture(3))]
+    parquet.write_table(pyarrow.table({"image": images, "caption": ["one", "two", "three", None]}), path)
+    with pytest.raises(DataError, match=r"x\.parquet, row [234]"):
+        list(data_of(str(path)).train_dataloader())
+    (batch,) = data_of(str(path), on_bad_pair="skip").train_dataloader()
+    assert (batch.skipped, texts(batch)) == (3, ["one"])
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole[:4] + b"\x11" * 300 + whole[304:]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"x\.parquet (is no Parquet file|cannot be read)") as caught:
+            list(data_of(str(path), on_bad_pair="skip").train_dataloader())
+        assert "\n" not in caught.value.message
+        assert caught.value.hint
+
+
 def test_workers_open_archives_of_their_own(shards):
     pairs = TarPairs(str(shards / "*.tar"))
     _ = pairs[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,10 @@ def test_videos_are_frames(folder: Path) -> None:
         (llava("none", "a", "0.png"), "item 1: has 0 marks <image> and 1 of image"),
         (llava("<image>", "a", "nowhere.png"), "item 1: there is no picture"),
         (llava("<image>", "a", {"x": 1}), "item 1: image is"),
-        ({**llava("<video>", "a"), "video": "0.txt"}, "item 1: .* cannot be read as a video"),
+        (
+            {**llava("<video>", "a"), "video": "0.txt"},
+            "item 1: cannot be read as a video: .*: there is no such",
+        ),
     ],
 )
 def test_what_does_not_agree_is_named(folder: Path, record: dict[str, Any], message: str) -> None:
@@ -158,3 +163,75 @@ def test_resuming_sees_the_same_rows(folder: Path) -> None:
         given = data(folder, records, shuffle=True, global_batch_size=2, seed=3)
         orders.append([each["pixels"].float().mean((1, 2, 3, 4)).tolist() for each in given.train_dataloader()])
     assert orders[0] == orders[1]
+
+
+BAD = {
+    "cut.png": "is damaged or cut off",
+    "empty.png": "the file is empty",
+    "words.png": "cannot be read as a picture",
+    "bomb.png": "has far more than",
+}
+
+
+@pytest.fixture
+def bad(folder: Path) -> Path:
+    whole = (folder / "3.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "words.png").write_bytes(b"not a picture")
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 20_000, 1, 0, 0, 0, 0)  # which is all that is read of it
+    checked = header + struct.pack(">I", zlib.crc32(header))
+    end = b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e"
+    (folder / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\r" + checked + end)
+    return folder
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("options", [{}, {"packing": True}, {"architecture": {"tiles": [[1, 2], [2, 1]]}}])
+def test_pictures_that_cannot_be_opened(
+    name: str, options: dict[str, Any], bad: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = [llava("<image>q", "a", name), llava("<image>q", "b", "1.png")]
+    with pytest.raises(DataError, match=f"item 1: .*{name}: {BAD[name]}") as caught:
+        list(data(bad, records, global_batch_size=1, **options).train_dataloader())
+    assert caught.value.hint
+    found = list(data(bad, records, global_batch_size=1, on_bad_record="skip", **options).train_dataloader())
+    assert sum(int(each["skipped"].sum()) for each in found) == 1
+    learned = [each["labels"][each["loss_mask"] > 0].tolist() for each in found]
+    assert "".join(map(TOKENIZER.decode, learned)) == "b<end>"
+    assert f"item 1: {bad / name}" in caplog.text
+
+
+def test_workers_name_the_record_too(bad: Path) -> None:
+    records = [llava("<image>q", "a", "cut.png"), llava("<image>q", "b", "1.png")]
+    with pytest.raises(DataError) as caught:
+        batch(data(bad, records, num_workers=1))
+    assert caught.value.message.startswith(f"{bad / 'train.json'}, item 1: {bad / 'cut.png'}: is damaged")
+    assert "Traceback" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["cut.png", "words.png", "bomb.png", "none.gif"])
+def test_videos_that_cannot_be_opened(name: str, bad: Path) -> None:
+    records = [{**llava("<video>what?", "a"), "video": name}, llava("<image>q", "b", "1.png")]
+    with pytest.raises(DataError, match=f"item 1: .*{name}"):
+        list(data(bad, records, global_batch_size=1, frames=2).train_dataloader())
+    found = list(data(bad, records, global_batch_size=1, frames=2, on_bad_record="skip").train_dataloader())
+    assert found[-1]["pixel_counts"].tolist() == [1]
+
+
+def test_odd_pictures_are_read(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = Image.fromarray(rng.integers(0, 256, (20, 60, 3), dtype=np.uint8))
+    pixels.convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(rng.integers(0, 65536, (20, 60), dtype=np.uint16)).save(folder / "deep.png")
+    pixels.convert("P").save(folder / "palette.png", transparency=0)
+    Image.new("RGB", (1, 1)).save(folder / "one.png")
+    Image.new("RGB", (1, 3000)).save(folder / "slender.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    pixels.save(folder / "turned.jpg", exif=turned)
+    names = ["cmyk.jpg", "deep.png", "palette.png", "one.png", "slender.png", "turned.jpg", "moves.gif"]
+    records = [llava("<image>q", "a", name) for name in names]
+    assert batch(data(folder, records))["pixel_counts"].tolist() == [1] * len(names)
+    tiled = batch(data(folder, records, architecture={"tiles": [[1, 2], [2, 1]]}))
+    assert tiled["image_sizes"][:, 0].tolist() == [[20, 60]] * 3 + [[1, 1], [3000, 1], [60, 20], [8, 8]]

@@ -15,7 +15,7 @@ from nemo_llm.models.config import ModelConfig
 from nemo_llm.testing import train_steps
 from nemo_mm.models.multimodal import MultimodalLanguageModel
 from nemo_mm.models.multimodal_config import MultimodalConfig
-from nemo_mm.models.reader import MediaReader
+from nemo_mm.modules.media_reader import MediaReader
 
 MARK = 60
 EACH = 2  # embeddings of a medium

@@ -9,7 +9,8 @@ from nemo_core.audio import MelSpectrogram
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
 from nemo_mm.data.speech_chat import collate_audio
-from nemo_mm.modules.speech_reader import SpeechReader, embedding_count
+from nemo_mm.data.spoken import embedding_count
+from nemo_mm.modules.speech_reader import SpeechReader
 from nemo_mm.modules.strided_encoder import StridedEncoder
 
 

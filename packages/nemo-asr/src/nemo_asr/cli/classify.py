@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nemo_asr.cli.options import BatchSizeOption, ChannelOption, channel_of
+from nemo_core.cli.audio import BatchSizeOption, ChannelOption, channel_of
 from nemo_core.cli.devices import DeviceOption, device_of
 from nemo_core.cli.output import JsonOption, print_json, print_problem, table
 

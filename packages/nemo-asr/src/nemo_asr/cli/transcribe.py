@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_asr.cli.options import BatchSizeOption, ChannelOption, channel_of
+from nemo_core.cli.audio import BatchSizeOption, ChannelOption, channel_of
 from nemo_core.cli.devices import DeviceOption, device_of
 from nemo_core.cli.output import (
     JsonOption,
@@ -72,7 +72,7 @@ def transcribe(
     Example:
       nemo transcribe runs/spoken_digits/latest/model.nemo a.wav "calls/*.mp3" --format srt -o subtitles
     """
-    from nemo_asr.transcription.sources import find_sources
+    from nemo_core.audio.sources import find_sources
 
     sources = find_sources([_manifest(path) for path in audio] if manifest else list(audio))
     formats = _formats(format, output, json, len(sources))

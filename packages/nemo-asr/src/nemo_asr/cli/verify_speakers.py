@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nemo_asr.cli.options import ChannelOption, channel_of
+from nemo_core.cli.audio import ChannelOption, channel_of
 from nemo_core.cli.devices import DeviceOption, device_of
 from nemo_core.cli.output import JsonOption, print_json
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nemo_asr.data.batch import pad_audio
-from nemo_asr.transcription.sources import find_sources
+from nemo_core.audio.sources import find_sources
 from nemo_core.errors import ConfigError, DataError
 
 __all__ = ["over_audio"]
@@ -34,7 +34,7 @@ def over_audio(
 
     Args:
         infer: Called with samples (B, T) and lengths (B,); returns one thing for each.
-        audio: Whatever :func:`~nemo_asr.transcription.sources.find_sources` takes.
+        audio: Whatever :func:`~nemo_core.audio.sources.find_sources` takes.
         model_rate: Rate of the audio that ``infer`` is given, Hz.
         device: Where it is given.
         batch_size: Most audios in a batch.

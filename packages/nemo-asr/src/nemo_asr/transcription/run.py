@@ -14,7 +14,7 @@ import torch
 from nemo_asr.data.batch import pad_audio
 from nemo_asr.decoding.hypothesis import Hypothesis
 from nemo_asr.transcription.chunks import cut_where_quiet, join
-from nemo_asr.transcription.sources import Source, find_sources
+from nemo_core.audio.sources import Source, find_sources
 from nemo_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

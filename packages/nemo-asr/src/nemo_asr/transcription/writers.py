@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from nemo_asr.decoding.hypothesis import Hypothesis
 from nemo_asr.transcription.formats import FORMATS, Format, find_format
 from nemo_core._files import write_atomically
+from nemo_core.audio.sources import unique_names
 from nemo_core.errors import ConfigError, DataError
 
-__all__ = ["OutputFolder", "render", "unique_names", "write"]
+__all__ = ["OutputFolder", "render", "write"]
 
 
 def write(
@@ -120,29 +120,6 @@ def render(hypotheses: Sequence[Hypothesis], format: Format) -> str:
                 hint="transcribe with timestamps=True",
             )
     return format.render(hypotheses)
-
-
-def unique_names(sources: Sequence[str]) -> list[str]:
-    """Return a name for the text of each audio: that of its file, where it recurs with the folder, then with a number.
-
-    Example:
-        >>> unique_names(["x/a.wav", "b.wav", "y/a.wav", "y/a.mp3"])
-        ['x-a', 'b', 'y-a', 'y-a-2']
-    """
-    stems = [Path(source).stem for source in sources]
-    recurring = Counter(stems)
-    names = [
-        stem if recurring[stem] == 1 else "-".join(Path(source).with_suffix("").parts[-2:])
-        for source, stem in zip(sources, stems, strict=True)
-    ]
-    unique: dict[str, int] = {}  # names given so far, each with the number its next namesake gets
-    for name in names:
-        candidate, number = name, unique.get(name, 2)
-        while candidate in unique:
-            candidate, number = f"{name}-{number}", number + 1
-        unique[name] = number
-        unique.setdefault(candidate, 2)
-    return list(unique)
 
 
 def _refuse_overwrite(path: Path, overwrite: bool) -> None:

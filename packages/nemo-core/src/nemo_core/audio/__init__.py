@@ -19,5 +19,8 @@ if TYPE_CHECKING:
     from nemo_core.audio.mel import MelSpectrogram as MelSpectrogram
     from nemo_core.audio.mel import mel_filterbank as mel_filterbank
     from nemo_core.audio.mel import normalize_features as normalize_features
+    from nemo_core.audio.sources import Source as Source
+    from nemo_core.audio.sources import find_sources as find_sources
+    from nemo_core.audio.sources import unique_names as unique_names
 
 __getattr__, __dir__ = attach(__name__)

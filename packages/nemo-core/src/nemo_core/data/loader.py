@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from nemo_core.data.order import BatchOrder, item_rng
+from nemo_core.errors import NemoError
 
 __all__ = ["ResumableLoader"]
 
 Key = tuple[int, int]
 """(epoch, index): what travels to the workers, so that a worker that outlives an epoch still knows it."""
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What comes from a worker in place of an item or a batch: why it could not be made.
+
+    torch would raise the error anew with a traceback for its message, and without its hint.
+    """
+
+    error: NemoError
+
+    @classmethod
+    def of(cls, error: NemoError) -> _Failed:
+        """Return what to send instead of ``error``; outside of workers, raise it."""
+        if get_worker_info() is None:
+            raise error
+        error.add_note(f"in a process that loads data:\n{traceback.format_exc()}")  # for --debug
+        return cls(error)
 
 
 class _Items(Dataset[Any]):
@@ -29,7 +50,12 @@ class _Items(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, key: Key) -> Any:
-        epoch, index = key
+        try:
+            return self._item(*key)
+        except NemoError as error:
+            return _Failed.of(error)
+
+    def _item(self, epoch: int, index: int) -> Any:
         if self.in_epoch is not None:
             return self.in_epoch(epoch, index)
         if self.sample is None:
@@ -51,6 +77,22 @@ class _Batches(Sampler[list[Key]]):
         epoch = self.epoch
         for batch in self.order.batches(epoch)[self.start :]:
             yield [(epoch, int(index)) for index in batch]
+
+
+class _Collate:
+    """Makes a batch of items, if all of them could be made."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: list[Any]) -> Any:
+        failed = next((item for item in items if isinstance(item, _Failed)), None)
+        if failed is not None:
+            return failed
+        try:
+            return self.collate(items)
+        except NemoError as error:
+            return _Failed.of(error)
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -95,7 +137,7 @@ class ResumableLoader(DataLoader[Any]):
         super().__init__(
             _Items(dataset, order.seed, random),
             batch_sampler=_Batches(order),
-            collate_fn=collate,
+            collate_fn=_Collate(collate),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             prefetch_factor=prefetch if num_workers > 0 else None,
@@ -112,7 +154,10 @@ class ResumableLoader(DataLoader[Any]):
         """Yield the batches that are left of the present epoch."""
         assert isinstance(self.batch_sampler, _Batches)
         self.batch_sampler.epoch, self.batch_sampler.start = self._position() if self._position else self._start
-        yield from super().__iter__()
+        for batch in super().__iter__():
+            if isinstance(batch, _Failed):
+                raise batch.error
+            yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Return where the trainer is."""

@@ -13,6 +13,8 @@ from nemo_core.errors import ConfigError, DataError
 
 __all__ = ["Record", "read_records"]
 
+_AGAIN = "is that its place? copy or make it again if it is damaged"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -65,7 +67,8 @@ def read_records(path: str | Path) -> Iterator[Record]:
             else:
                 yield from _lines(path, file)
     except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read: {reason}", hint=_AGAIN) from None
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -113,14 +116,15 @@ def _parquet(path: Path) -> Iterator[Record]:
     except ImportError:
         raise ConfigError(f"{path}: reading Parquet needs pyarrow", hint="pip install 'nemo-llm[parquet]'") from None
     try:
-        with parquet.ParquetFile(path) as file:
+        with path.open("rb") as opened, parquet.ParquetFile(opened) as file:
             number = 0
             for batch in file.iter_batches(batch_size=1024):
                 for values in batch.to_pylist():
                     number += 1
                     yield Record(path, "row", number, values)
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path} is no Parquet file: {error}") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is no Parquet file: {reason}", hint=_AGAIN) from None
 
 
 def _excerpt(line: bytes) -> str:

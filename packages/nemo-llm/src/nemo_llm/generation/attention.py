@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nemo_llm.generation.cache import LayerCache, attention_mask
 from nemo_llm.generation.linear import Matrix
+from nemo_llm.generation.norm import norm
 from nemo_llm.models.config import ModelConfig
 
 __all__ = ["SelfAttention", "Step", "attend", "rotate"]
@@ -66,8 +67,15 @@ class SelfAttention:
         self.all_groups = model.kv_heads
         self.per_group = model.num_heads // model.kv_heads
 
-    def __call__(self, x: Tensor, step: Step, cache: LayerCache) -> Tensor:
-        """Return the output (B, n, hidden) for new tokens (B, n, hidden), and keep their keys and values."""
+    def __call__(self, x: Tensor, step: Step, cache: LayerCache, last: bool = False) -> Tensor:
+        """Return the output (B, n, hidden) for new tokens (B, n, hidden), and keep their keys and values.
+
+        Args:
+            x: Normalised.
+            step: What all layers share.
+            cache: Of this layer.
+            last: Only the last token asks: (B, 1, hidden).
+        """
         heads, values = self._project(x)
         if self.q_norm is not None and self.k_norm is not None:
             heads = torch.cat((self.q_norm(heads[..., :-1, :]), self.k_norm(heads[..., -1:, :])), -2)
@@ -76,6 +84,8 @@ class SelfAttention:
         queries, keys = heads[..., :-1, :], heads[..., -1, :]
         keys, values = cache.append(keys.transpose(1, 2), values.transpose(1, 2))
         mask = step.mask(cache, x.device)
+        if last:
+            queries, mask = queries[:, -1:], None if mask is None else mask[:, :, -1:]
         return self.output(attend(queries, keys, values, mask, scale=self.scale, softcap=self.softcap))
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +114,8 @@ def attend(
         queries: (B, n, G, Q, D), Q heads for each head of keys.
         keys: (B, G, T, D); the last n are those of the queries' tokens.
         values: (B, G, T, E).
-        mask: (B or 1, 1, n, T) bool; None: all is seen.
+        mask: (B or 1, 1, n, T) bool; None: each sees itself and all before it. Of several tokens without a mask the
+            first is the first of T.
         scale: What scores are multiplied by.
         softcap: Bound of the scores.
 
@@ -118,6 +129,8 @@ def attend(
     """
     batch, count, groups, per_group, _ = queries.shape
     if softcap is not None:
+        if mask is None and count > 1:
+            mask = torch.ones(count, count, dtype=torch.bool, device=queries.device).tril()[None, None]
         scores = torch.einsum("bngqd,bgtd->bgqnt", queries, keys) * scale
         scores = torch.tanh(scores / softcap) * softcap
         if mask is not None:
@@ -125,13 +138,28 @@ def attend(
         weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
         return torch.einsum("bgqnt,bgte->bngqe", weights, values).flatten(2)
     if count == 1:  # the heads of a group are as so many tokens that see the same
-        found = functional.scaled_dot_product_attention(queries[:, 0], keys, values, attn_mask=mask, scale=scale)
-        return found.reshape(batch, 1, -1)
+        single = _attend_plainly if not queries.is_cuda and queries.dtype == torch.float32 else _attend_fused
+        return single(queries[:, 0], keys, values, mask, scale).reshape(batch, 1, -1)
     heads = queries.permute(0, 2, 3, 1, 4).reshape(batch, groups * per_group, count, -1)
     found = functional.scaled_dot_product_attention(
-        heads, keys, values, attn_mask=mask, scale=scale, enable_gqa=per_group > 1
+        heads, keys, values, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=per_group > 1
     )
     return found.transpose(1, 2).reshape(batch, count, -1)
+
+
+def _attend_fused(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Return (B, G, Q, E) for queries (B, G, Q, D) of one token."""
+    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=scale)
+
+
+def _attend_plainly(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Likewise (B * G, Q, E): scores of one token are few, and without the blocks of the fused kernel it is faster."""
+    nothing = queries.new_empty(1, 1, 1)
+    keys = keys.flatten(0, 1).transpose(1, 2)
+    scores = torch.baddbmm(nothing, queries.flatten(0, 1), keys, beta=0, alpha=scale)
+    if mask is not None:
+        scores.view(len(queries), -1, scores.shape[-1]).masked_fill_(~mask[:, 0], -torch.inf)
+    return torch.bmm(torch.softmax(scores, -1), values.flatten(0, 1))
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, interleaved: bool) -> Tensor:
@@ -155,4 +183,4 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor, *, interleaved: bool) -> Ten
 
 def _norm(module: Any) -> Any:
     """Return a norm, or None where the engine has none."""
-    return module if module is not None and next(module.parameters(), None) is not None else None
+    return norm(module) if module is not None and next(module.parameters(), None) is not None else None

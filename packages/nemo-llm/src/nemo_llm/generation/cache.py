@@ -93,7 +93,10 @@ class LayerCache:
 def attention_mask(
     columns: range, first: int, padding: Tensor | None, window: int | None, device: torch.device
 ) -> Tensor | None:
-    """Return which of the kept columns each new token sees: (B or 1, 1, n, T) bool; None if it is all.
+    """Return which of the kept columns each new token sees: (B or 1, 1, n, T) bool.
+
+    None says that a token sees itself and all before it; where there is one new token only, or nothing is kept but the
+    new ones.
 
     Args:
         columns: Of the new tokens, the last of which is the last that is kept.
@@ -105,9 +108,11 @@ def attention_mask(
     Example:
         >>> attention_mask(range(1, 3), 0, None, None, torch.device("cpu"))[0, 0].int().tolist()
         [[1, 1, 0], [1, 1, 1]]
+        >>> attention_mask(range(2), 0, None, None, torch.device("cpu")) is None
+        True
     """
-    alone = len(columns) == 1
-    if alone and padding is None and (window is None or columns.stop - first <= window):
+    simple = len(columns) == 1 or columns.start == first
+    if simple and padding is None and (window is None or columns.stop - first <= window):
         return None
     queries = torch.arange(columns.start, columns.stop, device=device)[:, None]
     keys = torch.arange(first, columns.stop, device=device)[None]

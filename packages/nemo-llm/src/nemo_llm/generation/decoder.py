@@ -18,6 +18,7 @@ from nemo_llm.generation.attention import SelfAttention, Step
 from nemo_llm.generation.cache import LayerCache
 from nemo_llm.generation.feed_forward import feed_forward
 from nemo_llm.generation.linear import Weight
+from nemo_llm.generation.norm import norm
 from nemo_llm.generation.rotations import Rotations
 from nemo_llm.models.config import ModelConfig
 
@@ -164,7 +165,8 @@ class Decoder:
             else:
                 hidden = self.pipeline.receive(shape, part)
             for layer, cache in zip(part.layers, caches, strict=True):
-                hidden = layer(hidden, step, cache)
+                # Of what the model's last layer gives only the last token's logits are made.
+                hidden = layer(hidden, step, cache, count > 1 and part.ends and layer is part.layers[-1])
             if not part.ends:
                 self.pipeline.send(hidden)
         self.columns += count
@@ -223,7 +225,7 @@ class _Part:
             self.places = model.embedding.position_embeddings.weight.detach() if learned else None
         self.layers = [_Layer(layer, config, pack) for layer in model.decoder.layers]
         if self.ends:
-            self.norm = model.decoder.final_layernorm
+            self.norm = norm(model.decoder.final_layernorm)
             shared = model.shared_embedding_or_output_weight() if model.share_embeddings_and_output_weights else None
             output = model.output_layer
             self.head = Weight(output.weight if shared is None else shared, output.bias, pack=pack)
@@ -266,7 +268,7 @@ class _Layer:
     def __init__(self, layer: Any, config: ModelConfig, pack: bool) -> None:
         self.window = config.window_of(layer.layer_number - 1)
         kind = Rotations.kind_of(config, self.window)
-        self.norm, self.second_norm = layer.input_layernorm, layer.pre_mlp_layernorm
+        self.norm, self.second_norm = norm(layer.input_layernorm), norm(layer.pre_mlp_layernorm)
         if config.latent is not None:
             from nemo_llm.generation.latent import LatentSelfAttention
 
@@ -274,12 +276,14 @@ class _Layer:
         else:
             self.attention = SelfAttention(layer.self_attention, config, kind, pack=pack)
         self.feed_forward = feed_forward(layer.mlp, pack=pack)
-        self.norm_after = getattr(layer.self_attn_bda, "norm", None)
-        self.second_norm_after = getattr(layer.mlp_bda, "norm", None)
+        self.norm_after = norm(getattr(layer.self_attn_bda, "norm", None))
+        self.second_norm_after = norm(getattr(layer.mlp_bda, "norm", None))
 
-    def __call__(self, x: Tensor, step: Step, cache: LayerCache) -> Tensor:
-        """Return the output (B, n, hidden) for the new tokens."""
-        change = self.attention(self.norm(x), step, cache)
+    def __call__(self, x: Tensor, step: Step, cache: LayerCache, last: bool = False) -> Tensor:
+        """Return the output (B, n, hidden) for the new tokens; ``last``: (B, 1, hidden), for the last of them alone."""
+        change = self.attention(self.norm(x), step, cache, last)
+        if last:
+            x = x[:, -1:]
         x = x + (change if self.norm_after is None else self.norm_after(change))
         change = self.feed_forward(self.second_norm(x))
         return x + (change if self.second_norm_after is None else self.second_norm_after(change))

@@ -41,7 +41,7 @@ class FeedForward:
         inner = self.enter(x)
         if self.gated:
             gate, up = inner.chunk(2, -1)
-            inner = self.activation(gate) * up
+            inner = self.activation(gate).mul_(up)
         else:
             inner = self.activation(inner)
         if weights is not None:

@@ -14,6 +14,7 @@ from torch import Tensor, distributed
 from nemo_llm.generation.attention import Step, attend, rotate
 from nemo_llm.generation.cache import LayerCache
 from nemo_llm.generation.linear import Matrix
+from nemo_llm.generation.norm import norm
 from nemo_llm.models.config import ModelConfig
 
 __all__ = ["LatentSelfAttention"]
@@ -47,14 +48,21 @@ class LatentSelfAttention:
         else:
             down, up = module.linear_q_down_proj, module.linear_q_up_proj
             self.queries = (Matrix(down, pack=pack), Matrix(up, pack=pack))
-            self.q_norm = module.q_layernorm
-        self.down, self.kv_norm = Matrix(module.linear_kv_down_proj, pack=pack), module.kv_layernorm
+            self.q_norm = norm(module.q_layernorm)
+        self.down, self.kv_norm = Matrix(module.linear_kv_down_proj, pack=pack), norm(module.kv_layernorm)
         both = Matrix(module.linear_kv_up_proj).product.weight.view(self.heads, -1, self.rank)
         self.to_key, self.to_value = both.split([self.plain, self.value], 1)
         self.output = Matrix(module.linear_proj, adds_up=True, pack=pack)
 
-    def __call__(self, x: Tensor, step: Step, cache: LayerCache) -> Tensor:
-        """Return the output (B, n, hidden) for new tokens (B, n, hidden), and keep their latent vectors."""
+    def __call__(self, x: Tensor, step: Step, cache: LayerCache, last: bool = False) -> Tensor:
+        """Return the output (B, n, hidden) for new tokens (B, n, hidden), and keep their latent vectors.
+
+        Args:
+            x: Normalised.
+            step: What all layers share.
+            cache: Of this layer.
+            last: Only the last token asks: (B, 1, hidden).
+        """
         if len(self.queries) == 2:
             x_queries = self.q_norm(self._whole(self.queries[0](x)))
         else:
@@ -69,7 +77,10 @@ class LatentSelfAttention:
         queries = torch.cat((torch.einsum("bnghd,hdr->bnghr", plain, self.to_key), turned), -1)
         new = torch.cat((latent, key[:, :, 0, 0]), -1)[:, None]
         keys, _ = cache.append(new, new[..., :0])
-        found = attend(queries, keys, keys, step.mask(cache, x.device), scale=self.scale)
+        mask = step.mask(cache, x.device)
+        if last:
+            queries, mask = queries[:, -1:], None if mask is None else mask[:, :, -1:]
+        found = attend(queries, keys, keys, mask, scale=self.scale)
         found = found.unflatten(-1, (self.heads, -1))[..., : self.rank]
         return self.output(torch.einsum("bnhr,hvr->bnhv", found, self.to_value).flatten(2))
 

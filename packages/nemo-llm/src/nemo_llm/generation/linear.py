@@ -15,6 +15,8 @@ __all__ = ["Matrix", "Weight", "can_pack", "linear"]
 
 #: Rows for which weights are laid out.
 _FEW = 32
+#: Bytes up to which a float32 matrix is turned round, for a call that costs little; larger ones are packed by oneDNN.
+_SMALL = 1 << 22
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -37,21 +39,31 @@ class Weight:
     Args:
         weight: (out, in).
         bias: (out).
-        pack: Lay weights out a second time, as oneDNN's kernels for few rows like them: a third faster, for as much
-            memory again. Without effect on a GPU and on types that the processor has no arithmetic for.
+        pack: Lay weights out a second time, as kernels for few rows like them, for as much memory again. Without effect
+            on a GPU and on types that the processor has no arithmetic for.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, pack: bool = False) -> None:
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        self.turned: Tensor | None = None
         self.packed: Tensor | None = None
-        if pack and can_pack(self.weight):
+        # What is laid out anew is for more rows than this: in float32 one or two are fastest as weights are.
+        self.least = 2 if self.weight.dtype == torch.float32 else 0
+        if not pack or not can_pack(self.weight):
+            return
+        if self.weight.dtype == torch.float32 and 4 * self.weight.numel() <= _SMALL:
+            self.turned = self.weight.t().contiguous()
+        else:
             self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, _FEW)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the product with (..., in), and the bias added."""
-        if self.packed is not None and _is_few(x):
+        if (self.turned is None and self.packed is None) or not self.least < x.numel() // x.shape[-1] <= _FEW:
+            return linear(x, self.weight, self.bias)
+        if self.turned is None:
             return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-        return linear(x, self.weight, self.bias)
+        found = torch.matmul(x, self.turned)
+        return found if self.bias is None else found.add_(self.bias)
 
 
 def can_pack(weight: Tensor) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nemo_llm.peft.sources import AdapterSource
     from nemo_llm.tokenizers import Tokenizer
 
-__all__ = ["LoadedModel", "load_for_generation"]
+__all__ = ["LoadedModel", "can_afford", "load_for_generation", "type_of"]
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -87,8 +87,8 @@ def load_for_generation(
         dtype: What weights are computed in: float32 on a CPU, bfloat16 on a GPU, if not given.
         adapter: Folder of an adapter to merge into the weights, ours or of the library peft.
         tokenizer: Folder of a tokenizer, instead of the model's own.
-        pack: Lay float32 weights on a CPU out a second time, which makes steps of few rows a third faster for twice the
-            memory; None: if the copy fits into half of the memory that is free.
+        pack: Lay weights on a CPU out a second time, which makes steps of several rows faster for twice the memory;
+            None: if the copy fits into half of the memory that is free.
 
     Raises:
         ConfigError: There is no model, or its tokenizer is another model's.
@@ -114,7 +114,7 @@ def load_for_generation(
     if started:
         start_engine(layout)
     try:
-        chunks = _build(source, layout, _type(dtype), found)
+        chunks = _build(source, layout, type_of(dtype), found)
     except BaseException:
         if started:
             from nemo_llm.megatron import stop_engine
@@ -127,7 +127,7 @@ def load_for_generation(
         found_tokenizer,
         source.path,
         adapter=None if found is None else found.folder,
-        pack=_can_afford(chunks) if pack is None else pack,
+        pack=can_afford(chunks) if pack is None else pack,
         _started=started,
     )
 
@@ -152,8 +152,8 @@ def _build(source: Any, layout: Layout | None, dtype: torch.dtype, adapter: Adap
     return [chunk.eval().requires_grad_(False) for chunk in chunks]
 
 
-def _can_afford(chunks: list[Any]) -> bool:
-    """Whether a second copy of the weights fits into half of the free memory."""
+def can_afford(chunks: list[Any]) -> bool:
+    """Return whether a second copy of the weights fits into half of the free memory."""
     import psutil
 
     weights = [parameter for chunk in chunks for parameter in chunk.parameters()]
@@ -183,7 +183,8 @@ def _has_none(folder: Path) -> bool:
     )
 
 
-def _type(given: torch.dtype | str | None) -> torch.dtype:
+def type_of(given: torch.dtype | str | None) -> torch.dtype:
+    """Return what weights are computed in: float32 on a CPU, bfloat16 on a GPU, if nothing is given."""
     if given is None:
         return torch.bfloat16 if torch.cuda.is_available() else torch.float32
     if isinstance(given, torch.dtype):

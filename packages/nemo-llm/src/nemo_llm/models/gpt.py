@@ -27,7 +27,7 @@ __all__ = ["GPT", "build_chunks", "build_gpt", "engine_config"]
 class GPT(GPTModel):
     """The engine's model, with rotary embedding from explicit positions, scaled embeddings and capped logits.
 
-    ``model(tokens, position_ids, attention_mask, labels=None)``, where
+    ``model(tokens, position_ids, attention_mask, labels=None, loss_mask=None)``, where
 
     - ``tokens``: ``(B, S)``, int64; with context parallelism this process's part of the sequence;
     - ``position_ids``: ``(B, S)``, int64, or None: the place in the sequence. Give them only where they are something
@@ -35,7 +35,8 @@ class GPT(GPTModel):
     - ``attention_mask``: segments, int32 ``(B, S)``: 0 is padding, 1 and up the documents of a packed row; or None;
     - returned are logits ``(B, S, V / tensor)``, with ``runtime_gather_output=True`` ``(B, S, V)``; or, with labels
       ``(B, S)``, the loss of each token ``(B, S)``, float32. Logits of rows that only fill up the vocabulary are minus
-      infinity.
+      infinity;
+    - ``loss_mask``: ``(B, S)``, 0 where the loss does not count and need not be computed: it may be anything there.
 
     Attributes:
         architecture: The configuration it was built from.
@@ -114,7 +115,9 @@ class GPT(GPTModel):
         parts = self.config.tensor_model_parallel_size if self.config.sequence_parallel else 1
         return hidden.shape[0] * parts, dtype, hidden.device
 
-    def _postprocess(self, hidden_states: Tensor, *, labels: Tensor | None = None, **options: Any) -> Any:
+    def _postprocess(
+        self, hidden_states: Tensor, *, labels: Tensor | None = None, loss_mask: Tensor | None = None, **options: Any
+    ) -> Any:
         layer, architecture = getattr(self, "output_layer", None), self.architecture
         whole = (
             labels is not None
@@ -127,7 +130,9 @@ class GPT(GPTModel):
             and layer.bias is None
         )
         if not whole or labels is None or layer is None:
-            return super()._postprocess(hidden_states=hidden_states, labels=labels, **options)
+            return super()._postprocess(hidden_states=hidden_states, labels=labels, loss_mask=loss_mask, **options)
+        if loss_mask is not None:
+            labels = labels.masked_fill(loss_mask == 0, -1)
         tied = self.share_embeddings_and_output_weights
         weight = self.shared_embedding_or_output_weight() if tied else layer.weight
         rows = hidden_states.reshape(-1, hidden_states.shape[-1])

@@ -111,7 +111,12 @@ class LanguageModel(EngineModel):
         return flops_per_token(self.config, sequence_length)
 
     def token_losses(self, chunk: nn.Module, batch: Batch) -> Tensor:
-        """Run a part of the model; of the last one, return cross-entropies (B, S) in nats."""
-        segments = batch.get("segment_ids")
-        losses: Tensor = chunk(batch["tokens"], batch.get("position_ids"), segments, labels=batch["labels"])
+        """Run a part of the model; of the last one, return cross-entropies (B, S) in nats where they count."""
+        losses: Tensor = chunk(
+            batch["tokens"],
+            batch.get("position_ids"),
+            batch.get("segment_ids"),
+            labels=batch["labels"],
+            loss_mask=batch["loss_mask"],
+        )
         return losses

@@ -12,7 +12,7 @@ __all__ = ["classify"]
 
 
 def classify(
-    model: Annotated[str, typer.Argument(help="Archive (.nemo) of a contrastive model.")],
+    model: Annotated[str, typer.Argument(help="Contrastive model: archive (.nemo), or run folder.")],
     images: Annotated[list[str], typer.Argument(help="Pictures, folders, or globs in quotes.")],
     labels: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="What to choose from; the model's own classes if not given.")
@@ -29,21 +29,23 @@ def classify(
     Exit code 1 if a picture could not be read; the others are classified.
 
     Example:
-      nemo mm classify runs/clip_digits/latest/model.nemo digit.png --labels "a handwritten three,a handwritten eight"
+      nemo mm classify runs/clip_digits/latest digit.png --labels "a handwritten three,a handwritten eight"
     """
-    from nemo_core.errors import NemoError
+    from nemo_core.errors import ConfigError, DataError
     from nemo_mm.cli.shared import find_pictures, restore_contrastive
 
     found = restore_contrastive(model, device)
-    names = None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
-    failed: list[NemoError] = []
+    names = found.classes if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+    if not names:
+        raise ConfigError("there are no labels to choose from", hint='give some: --labels "a cat,a dog"')
+    if bad := [each for each in template or () if "{}" not in each]:
+        raise ConfigError(f"--template {bad[0]!r} has no place for labels", hint='such as --template "a photo of a {}"')
+    failed: list[DataError] = []
     records: list[dict[str, Any]] = []
     for path in find_pictures(images):
         try:
-            matches = found.classify([path], names, templates=template)[0]
-        except NemoError as error:
-            if names is None and found.classes is None:
-                raise
+            matches = found.classify([path], None if labels is None else names, templates=template)[0]
+        except DataError as error:
             failed.append(error)
             records.append({"image": str(path), "error": error.message})
             continue
@@ -54,7 +56,7 @@ def classify(
         records.append({"image": str(path), "label": matches[0].name, "labels": ranked})
     if json:
         print_json(records)
-    else:
+    elif len(failed) < len(records):
         table("", ["image", "label", "probability"], [row for record in records for row in _rows(record)])
     for each in failed:
         print_problem("error", each.message, each.hint)

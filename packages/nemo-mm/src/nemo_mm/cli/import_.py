@@ -26,11 +26,16 @@ def hf(
     dtype: Annotated[
         str | None, typer.Option(metavar="TYPE", help="fp32, bf16 or fp16; that of the files if not given.")
     ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="File or folder of the tokenizer of CLIP or SigLIP, if SOURCE has none."),
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Take over a multimodal model of Hugging Face's transformers.
+    """Take over a multimodal model of Hugging Face's transformers: CLIP, SigLIP, LLaVA.
 
-    Which kinds are known is said where another is given. Pickled weights are not read.
+    LLaVA becomes a model folder (.dist), for nemo mm ask; CLIP and SigLIP an archive (.nemo), for nemo mm classify and
+    retrieve. Pickled weights are not read.
 
     Example:
       nemo mm import hf ./llava-1.5-7b-hf -o llava.dist
@@ -48,5 +53,10 @@ def hf(
         )
     module, _, name = IMPORTERS[kind].partition(":")
     importer: Any = getattr(importlib.import_module(module), name)
-    found = importer(source, output, dtype=dtype_of(dtype), overwrite=overwrite)
+    options: dict[str, Any] = {}
+    if tokenizer is not None:
+        if kind == "llava":
+            raise ConfigError("--tokenizer is for CLIP and SigLIP", hint="put the tokenizer's files into the folder")
+        options["tokenizer"] = tokenizer
+    found = importer(source, output, dtype=dtype_of(dtype), overwrite=overwrite, **options)
     typer.echo(f"{output}: {found.family}, {found.num_parameters:,} weights")

@@ -95,12 +95,9 @@ def sample(
 
 def load_generator(model: str, device: str) -> ImageGenerator:
     """Return a trained image generator."""
-    import torch
-
+    from nemo_core.cli.devices import device_of
     from nemo_core.models import restore
     from nemo_mm.models.image_generator import ImageGenerator
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    found: ImageGenerator = restore(model, expect=ImageGenerator, map_location=device)
+    found: ImageGenerator = restore(model, expect=ImageGenerator, map_location=device_of(device))
     return found

@@ -5,32 +5,55 @@ from __future__ import annotations
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nemo_core.errors import DataError, NemoError
+from nemo_core.errors import ConfigError, DataError, NemoError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nemo_mm.models.contrastive import ContrastiveModel
 
-__all__ = ["find_candidates", "find_pictures", "kind_of", "restore_contrastive"]
-
-_AUDIO = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"})
+__all__ = ["embed_readable", "find_candidates", "find_pictures", "kind_of", "restore_contrastive"]
 
 
 def restore_contrastive(path: str, device: str) -> ContrastiveModel:
     """Return the model of an archive, or of the folder of a run."""
-    import torch
-
+    from nemo_core.cli.devices import device_of
     from nemo_core.models import restore
     from nemo_mm.models.contrastive import ContrastiveModel
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     inside = Path(path, "model.nemo")
+    if Path(path).is_dir() and not inside.is_file():
+        asked = any(Path(path, name).exists() for name in ("model.dist", "manifest.json"))
+        hint = "it holds a language model: nemo mm ask" if asked else "give the archive, or the folder of a run"
+        raise ConfigError(f"{path} has no model.nemo", hint=hint)
     found: ContrastiveModel = restore(
-        str(inside) if inside.is_file() else path, expect=ContrastiveModel, map_location=device
+        str(inside) if inside.is_file() else path, expect=ContrastiveModel, map_location=device_of(device)
     )
     return found
+
+
+def embed_readable(
+    model: ContrastiveModel, kind: str, sources: Sequence[Any], *, batch_size: int = 64
+) -> tuple[Tensor, list[Any], list[DataError]]:
+    """Return the vectors (N, D) of the sources that can be read, these N sources, and what is wrong with the others."""
+    import torch
+
+    rows, good, failed = [], [], []
+    for start in range(0, len(sources), batch_size):
+        several = list(sources[start : start + batch_size])
+        try:
+            rows.append(model.embed(kind, several))
+            good += several
+        except DataError:
+            for each in several:
+                try:
+                    rows.append(model.embed(kind, [each]))
+                    good.append(each)
+                except DataError as error:
+                    failed.append(error)
+    return torch.cat(rows) if rows else torch.empty(0), good, failed
 
 
 def find_pictures(sources: Sequence[str]) -> list[Path]:
@@ -46,6 +69,7 @@ def find_pictures(sources: Sequence[str]) -> list[Path]:
 
 def find_candidates(sources: Sequence[str], model: ContrastiveModel) -> list[Path] | list[str]:
     """Return what a search looks through: texts, a line each, or files."""
+    from nemo_core.audio.files import AUDIO_SUFFIXES
     from nemo_mm.images import IMAGE_SUFFIXES
 
     if all(source.endswith(".txt") for source in sources):
@@ -60,7 +84,9 @@ def find_candidates(sources: Sequence[str], model: ContrastiveModel) -> list[Pat
             raise DataError(f"{', '.join(sources)}: no text in it")
         return found
     kinds = {model.first.kind, model.second.kind}
-    suffixes = frozenset((IMAGE_SUFFIXES if "image" in kinds else set()) | (_AUDIO if "speech" in kinds else set()))
+    suffixes = frozenset(
+        (IMAGE_SUFFIXES if "image" in kinds else set()) | (AUDIO_SUFFIXES if "speech" in kinds else set())
+    )
     return _files(sources, suffixes)
 
 
@@ -70,13 +96,17 @@ def kind_of(source: str | Path, model: ContrastiveModel) -> str:
     Raises:
         NemoError: The model has no such tower.
     """
+    from nemo_core.audio.files import AUDIO_SUFFIXES
     from nemo_mm.images import IMAGE_SUFFIXES
 
     suffix = Path(source).suffix.lower()
-    kind = "image" if suffix in IMAGE_SUFFIXES else "speech" if suffix in _AUDIO else "text"
+    kind = "image" if suffix in IMAGE_SUFFIXES else "speech" if suffix in AUDIO_SUFFIXES else "text"
     towers = (model.first.kind, model.second.kind)
     if kind not in towers:
-        raise NemoError(f"{source}: is {kind}, and the model reads {towers[0]} and {towers[1]}")
+        raise NemoError(
+            f"{source}: is {kind}, and the model reads {towers[0]} and {towers[1]}",
+            hint="give what it reads, or a model that reads this",
+        )
     return kind
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import DataError
@@ -23,7 +23,7 @@ class Captions(Configured):
     Args:
         files: JSON lines (``.jsonl``, also ``.gz``), JSON arrays, or Parquet; one or several.
         image_key: Name of the picture in a record.
-        caption_key: Name of the caption, or of the captions.
+        caption_key: Name of the caption, or of the captions; where a record has no ``caption``, ``captions`` is taken.
         label_key: Name of the number of the class, if there is one.
         root: Where relative paths of pictures begin, if not in the folder of the file that has them.
 
@@ -55,11 +55,13 @@ class Captions(Configured):
         self.records: list[tuple[str, Mapping[str, Any], Path]] = []
         for path in paths:
             base = path.parent if root is None else Path(root)
-            keys = {image_key, caption_key, label_key}
+            keys = {image_key, caption_key, label_key} | ({"captions"} if caption_key == "caption" else set())
             self.records += [
                 (record.where, {key: value for key, value in record.values.items() if key in keys}, base)
                 for record in read_records(path)
             ]
+        if not self.records:
+            raise DataError(f"{', '.join(map(str, paths))}: no records", hint="a line for each picture, of JSON")
 
     def __len__(self) -> int:
         return len(self.records)
@@ -72,19 +74,27 @@ class Captions(Configured):
             image = image.get("bytes") or image.get("path")
         if not image:
             raise DataError(f"{where}: has no {self.image_key}", hint="name the key: image_key=...")
+        if not isinstance(image, str | bytes | Path):
+            raise DataError(f"{where}: {self.image_key} is {image!r}", hint="give a path, or the content of a file")
         caption = record.get(self.caption_key)
+        if caption is None and self.caption_key == "caption":
+            caption = record.get("captions")
         if caption is None or caption == []:
             raise DataError(f"{where}: has no {self.caption_key}", hint="name the key: caption_key=...")
         label = record.get(self.label_key) if self.label_key else None
         number = None if label is None else int(label)
         if isinstance(image, bytes):
             return Pair(image, caption, where, number)
-        path = base / str(image)
+        path = base / image
         return Pair(path, caption, f"{path} ({where})", number)
 
 
-def open_pairs(source: Any) -> Any:
+def open_pairs(source: Any, *, on_bad_shard: Literal["raise", "skip"] = "raise") -> Any:
     """Return the data set of pairs that ``source`` is, or that the files hold that it names.
+
+    Args:
+        source: A data set, a path, or several paths.
+        on_bad_shard: Of :class:`~nemo_mm.data.TarPairs`.
 
     >>> open_pairs([Pair("a.png", "a cat")])[0].second
     'a cat'
@@ -93,8 +103,8 @@ def open_pairs(source: Any) -> Any:
     if not isinstance(source, str | Path) and not (several and isinstance(source[0], str | Path)):
         return source
     paths: list[str] = [str(source)] if isinstance(source, str | Path) else list(map(str, source))
-    if any(path.endswith(".tar") for path in paths):
+    if any(".tar" in path or path.endswith(".tgz") for path in paths):
         from nemo_mm.data.tar_shards import TarPairs
 
-        return TarPairs(paths)
+        return TarPairs(paths, on_bad_shard=on_bad_shard)
     return Captions(paths)

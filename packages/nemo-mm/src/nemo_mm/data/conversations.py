@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VisionConversations"]
 
+_log = logging.getLogger(__name__)
+
 _MEDIA = "pictures.jsonl"
 _MARKS = re.compile(f"{IMAGE}|{VIDEO}")
 
@@ -41,7 +44,8 @@ class VisionConversations(ConversationData):
 
     A batch is as :class:`~nemo_llm.data.module.LanguageDataModule` says, each mark as many tokens as the model makes
     embeddings of its picture; and ``pixels`` (B, M, C, H, W) uint8, ``pixel_counts`` (B,), with tiles also
-    ``image_sizes`` (B, I, 2), ``image_counts`` (B,). Pictures are opened where data is loaded.
+    ``image_sizes`` (B, I, 2), ``image_counts`` (B,). Pictures are opened where data is loaded. ``skipped`` (B,) int64
+    is how many conversations of a row are left out because a picture of theirs cannot be read.
 
     Args:
         train: Files to train on: one, or a list.
@@ -61,7 +65,8 @@ class VisionConversations(ConversationData):
         truncation: What to do with a conversation that is longer than a row: see
             :class:`~nemo_llm.data.sft.ChatData`; a picture is never cut, but left out with what follows.
         pad_to_multiple_of: What lengths of rows are rounded up to.
-        on_bad_record: ``raise`` an error that names file and line, or ``skip`` the record, log why and count.
+        on_bad_record: ``raise`` an error that names file and line, or ``skip`` the record, log why and count; a row
+            whose picture turns out to be damaged when it is opened counts for nothing.
         cache_dir: Folder for tokens, which all processes must see.
         cache_timeout: Seconds that other processes wait without a sign of life of the one that tokenises.
         batches: ``shuffle``, ``drop_last``, ``num_workers``, ``prefetch``, ``pin_memory``, ``seed``: see
@@ -157,11 +162,13 @@ class VisionConversations(ConversationData):
             else packed_row([item["tokens"]], length, loss_masks=[item["loss_mask"]], pad_id=self.pad_id)
             for item in items
         ]
-        return {**super().collate(rows), **self.pictures.collate([item["pictures"] for item in items])}
+        skipped = torch.tensor([item["skipped"] for item in items])
+        pictures = self.pictures.collate([item["pictures"] for item in items])
+        return {**super().collate(rows), "skipped": skipped, **pictures}
 
     def filler(self, item: Any) -> Any:
         """Return an item like ``item`` that counts for nothing."""
-        return {**item, "loss_mask": item["loss_mask"] * 0}
+        return {**item, "loss_mask": item["loss_mask"] * 0, "skipped": 0}
 
     # ------------------------------------------------------------------------------------------------------- encoding
 
@@ -227,7 +234,8 @@ class VisionConversations(ConversationData):
         return f"{super()._key(paths)}-{digest[:8]}"
 
     def _rows(self, store: TokenStore, split: str) -> Any:
-        rows = _Rows(store, self.pictures, self.mark, self.sequence_length, self.truncation)
+        skips = self.on_bad_record == "skip"
+        rows = _Rows(store, self.pictures, self.mark, self.sequence_length, self.truncation, skips)
         return _Packed(rows, self.sequence_length, self.pad_id) if self.packing else rows
 
 
@@ -238,10 +246,16 @@ class _Rows:
     """Conversations one by one, their marks expanded, no longer than a row."""
 
     def __init__(
-        self, store: TokenStore, pictures: Pictures, mark: int, sequence_length: int, truncation: Truncation
+        self,
+        store: TokenStore,
+        pictures: Pictures,
+        mark: int,
+        sequence_length: int,
+        truncation: Truncation,
+        skips: bool,
     ) -> None:
         self.store, self.pictures, self.mark = store, pictures, mark
-        self.sequence_length, self.truncation = sequence_length, truncation
+        self.sequence_length, self.truncation, self.skips = sequence_length, truncation, skips
         lines = (store.folder / _MEDIA).read_text(encoding="utf-8").splitlines()
         self.sources: list[list[list[Any]]] = [json.loads(line) for line in lines]
         self._kept = cut(store, [[index] for index in range(len(store))], sequence_length, truncation)[:, 0]
@@ -253,10 +267,19 @@ class _Rows:
         return len(self._kept)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return ``tokens`` and ``loss_mask`` (n,), and the pictures."""
+        """Return ``tokens`` and ``loss_mask`` (n,), the pictures, and whether it was ``skipped``, 0 or 1."""
         kept = int(self._kept[index])
         tokens, mask = (np.asarray(part) for part in self.store[kept])
-        pictures = [self.pictures.open(path, frame) for path, frame in self.sources[kept]]
+        try:
+            pictures = [self.pictures.open(path, frame) for path, frame in self.sources[kept]]
+        except DataError as error:
+            message = f"{self.store.where(kept)}: {error.message}"
+            if not self.skips:
+                hint = error.hint or "mend or leave it out; data.on_bad_record=skip leaves out all such records"
+                raise DataError(message, hint=hint) from error
+            _log.warning("skipped: %s", message)
+            nothing = np.zeros(2, np.int64)
+            return {"tokens": nothing, "loss_mask": nothing, "pictures": [], "skipped": 1}
         sizes = [picture.count for picture in pictures]
         if self.truncation == "left":  # counted from the end, so that what is kept is a whole
             tokens, mask, pictures = _left(tokens, mask, pictures, sizes, self.mark, self.sequence_length)
@@ -271,7 +294,7 @@ class _Rows:
                 )
             tokens, mask = shortened((tokens, mask), self.sequence_length, "right")
             tokens, mask, pictures = _without_halves(tokens, mask, pictures, self.mark)
-        return {"tokens": tokens, "loss_mask": mask, "pictures": pictures}
+        return {"tokens": tokens, "loss_mask": mask, "pictures": pictures, "skipped": 0}
 
 
 class _Packed:
@@ -292,7 +315,8 @@ class _Packed:
             loss_masks=[item["loss_mask"] for item in items],
             pad_id=self.pad_id,
         )
-        return {**row, "pictures": [picture for item in items for picture in item["pictures"]]}
+        pictures = [picture for item in items for picture in item["pictures"]]
+        return {**row, "pictures": pictures, "skipped": sum(item["skipped"] for item in items)}
 
 
 def expanded(tokens: np.ndarray, mask: np.ndarray, counts: Sequence[int], mark: int) -> tuple[np.ndarray, np.ndarray]:

@@ -87,7 +87,7 @@ class TextTokens(Configured):
     def read(self, source: str, name: str | None = None) -> np.ndarray:
         """Return the tokens (T,) of a text."""
         if not isinstance(source, str):
-            raise DataError(f"{name or 'caption'}: is {type(source).__name__}, not a text")
+            raise DataError(f"{name + ': ' if name else ''}the caption is {source!r}, not a text")
         if self.clean != "none":
             source = source.lower()
         if self.clean == "canonical":
@@ -134,7 +134,12 @@ class AudioSamples(Configured):
         if isinstance(source, np.ndarray | Tensor):
             samples = prepare_samples(np.asarray(source), self.sample_rate, self.sample_rate, name=name or "recording")
         else:
-            samples, _ = read_audio(source, sample_rate=self.sample_rate, channel="average")
+            try:
+                samples, _ = read_audio(source, sample_rate=self.sample_rate, channel="average")
+            except DataError as error:
+                if name is None or str(source) in name:
+                    raise
+                raise DataError(f"{name}: {error.message}", hint=error.hint) from error
         return samples if self.max_duration is None else samples[: round(self.max_duration * self.sample_rate)]
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:

@@ -80,7 +80,7 @@ class PairData(DataModule):
         train_labels: Whether training sees the classes of pairs, where they have some, and takes all of one class for
             belonging together; otherwise it learns from the pairs alone.
         on_bad_pair: ``raise``, or ``skip`` pairs whose picture is damaged or whose caption is missing; they are counted
-            as ``train_skipped``.
+            as ``train_skipped``. What is behind the damage of a tar archive is left out too, and logged.
         batch_size: Most pairs in a batch of one process.
         eval_batch_size: Most pairs in a validation or test batch.
         shuffle: Whether each training epoch has its own order.
@@ -166,7 +166,7 @@ class PairData(DataModule):
     def _open(self, source: Any) -> _Read:
         from nemo_mm.data.captions import open_pairs
 
-        return _Read(open_pairs(source), self)
+        return _Read(open_pairs(source, on_bad_shard=self.on_bad_pair), self)
 
 
 class _Read:

@@ -17,8 +17,7 @@ from nemo_llm.data.chat import ChatEncoder, LossOn
 from nemo_llm.data.module import LanguageDataModule
 from nemo_llm.data.sequences import training_item
 from nemo_mm.data.conversations import expanded
-from nemo_mm.data.spoken import AUDIO_MARK, SkippedRow, SpeechConversations, SpokenRow
-from nemo_mm.modules.speech_reader import embedding_count
+from nemo_mm.data.spoken import AUDIO_MARK, SkippedRow, SpeechConversations, SpokenRow, embedding_count
 
 if TYPE_CHECKING:
     from nemo_llm.tokenizers import Tokenizer
@@ -76,13 +75,15 @@ class SpeechEncoder:
         ids, mask = self.chat.encode([conversation])[0]
         return self.with_places(ids, mask, row.audio, row.conversation.where)
 
-    def prompt(self, messages: Sequence[Mapping[str, Any]], audio: Sequence[np.ndarray]) -> np.ndarray:
+    def prompt(
+        self, messages: Sequence[Mapping[str, Any]], audio: Sequence[np.ndarray], where: str = "the question"
+    ) -> np.ndarray:
         """Return the tokens (n,) up to where the answer to ``messages`` begins."""
         template = self.chat.template
         assert template is not None
         text = template.render(self._marked(messages), add_generation_prompt=True, **self.tokenizer._token_names())
         ids = self.tokenizer.encode(text, bos=False)
-        return self.with_places(ids, [0] * len(ids), audio, "the question")[0]
+        return self.with_places(ids, [0] * len(ids), audio, where)[0]
 
     def _marked(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return messages with the tokenizer's mark in the place of ``<audio>``."""

@@ -16,12 +16,23 @@ from nemo_core.errors import ConfigError, DataError
 from nemo_llm.data.chat import Conversation, read_conversation
 from nemo_llm.data.records import Record, read_records
 
-__all__ = ["AUDIO_MARK", "AudioPolicy", "SkippedRow", "SpeechConversations", "SpokenRow"]
+__all__ = ["AUDIO_MARK", "AudioPolicy", "SkippedRow", "SpeechConversations", "SpokenRow", "embedding_count"]
 
 _log = logging.getLogger(__name__)
 
 #: What stands in a text where audio is heard; the tokenizer has a special token of this name.
 AUDIO_MARK = "<audio>"
+
+
+def embedding_count(samples: int, samples_per_embedding: int) -> int:
+    """Return how many embeddings audio of ``samples`` becomes: one for every ``samples_per_embedding`` begun.
+
+    Whoever makes batches counts with it, without the encoder.
+
+    >>> [embedding_count(samples, 800) for samples in (0, 1, 800, 801)]
+    [0, 1, 1, 2]
+    """
+    return -(-samples // samples_per_embedding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,8 @@ class AudioPolicy:
                 resample=self.resample,
             )
         except DataError as error:
-            raise DataError(f"{where}: {error.message}", hint=error.hint) from error
+            hint = error.hint or "mend or leave it out; on_bad_audio=skip leaves out all such rows"
+            raise DataError(f"{where}: {error.message}", hint=hint) from error
         return samples
 
     def skipped(self, error: DataError) -> SkippedRow:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nemo_core.config.configured import Configured
 from nemo_core.errors import ConfigError, DataError
@@ -22,6 +23,8 @@ from nemo_mm.data.pairs import Pair
 from nemo_mm.images.opening import IMAGE_SUFFIXES
 
 __all__ = ["TarPairs"]
+
+_log = logging.getLogger(__name__)
 
 _OPEN = 16  # files that a process keeps open
 
@@ -45,10 +48,12 @@ class TarPairs(Configured):
         shards: Paths, or patterns such as ``data/train-*.tar`` or ``train-{000..099}.tar``.
         caption_key: Name of the caption, or of the captions, in ``.json`` members.
         window: Archives whose members are mixed at a time; more shuffle better and read less in sequence.
+        on_bad_shard: ``raise`` an error where an archive is damaged or cut off, or ``skip`` what is behind the damage,
+            and log what and how much is left.
 
     Raises:
         ConfigError: No archive fits.
-        DataError: An archive is damaged or cut off; says where.
+        DataError: An archive is damaged or cut off; says where. Or there is no picture at all.
 
     Example:
         >>> import io, tempfile
@@ -64,17 +69,33 @@ class TarPairs(Configured):
     """
 
     def __init__(
-        self, shards: str | Path | Sequence[str | Path], *, caption_key: str = "caption", window: int = 4
+        self,
+        shards: str | Path | Sequence[str | Path],
+        *,
+        caption_key: str = "caption",
+        window: int = 4,
+        on_bad_shard: Literal["raise", "skip"] = "raise",
     ) -> None:
+        if on_bad_shard not in ("raise", "skip"):
+            raise ConfigError(f"on_bad_shard is {on_bad_shard!r}", hint="raise or skip")
         given = [shards] if isinstance(shards, str | Path) else list(shards)
         self.shards = [path for pattern in given for path in _expand(str(pattern))]
         self.caption_key, self.window = caption_key, window
         self.members: list[_Member] = []
         self.groups: list[int] = []
         for number, path in enumerate(self.shards):
-            found = list(_index(number, path))
+            found, damage = _index(number, path)
+            if damage is not None:
+                if on_bad_shard == "raise":
+                    raise damage
+                _log.warning("skipped: %s; %d pictures before that are used", damage.message, len(found))
             self.members += found
             self.groups.append(len(found))
+        if not self.members:
+            raise DataError(
+                f"{', '.join(self.shards[:3])}: there is no picture in {len(self.shards)} archives",
+                hint=f"pictures end with {', '.join(sorted(IMAGE_SUFFIXES))}",
+            )
         self._files: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -99,7 +120,10 @@ class TarPairs(Configured):
             raise DataError(f"{name}{kind}: is not {'JSON' if kind == '.json' else 'UTF-8'} ({error})") from None
         if caption is None:
             raise DataError(f"{name}.json: has no {self.caption_key}", hint="name the key: caption_key=...")
-        return [caption] if isinstance(caption, str) else [str(each) for each in caption]
+        captions = [caption] if isinstance(caption, str) else caption
+        if not isinstance(captions, list) or not all(isinstance(each, str) for each in captions):
+            raise DataError(f"{name}.json: {self.caption_key} is {caption!r}", hint="give a text, or a list of texts")
+        return captions
 
     def _content(self, archive: int, place: tuple[int, int], name: str) -> bytes:
         if archive not in self._files:
@@ -140,23 +164,50 @@ def _expand(pattern: str) -> list[str]:
     return [pattern]
 
 
-def _index(number: int, path: str) -> Iterator[_Member]:
-    """Yield the pictures of an archive, reading nothing but its headers."""
+def _index(number: int, path: str) -> tuple[list[_Member], DataError | None]:
+    """Return the pictures of an archive, reading nothing but its headers, and what is wrong with it."""
     parts: dict[str, dict[str, tuple[int, int]]] = {}
+    damage = None
+    if _compressed(path):
+        raise DataError(f"{path} is compressed, and cannot be read in places", hint="unpack it (gunzip, xz -d, ...)")
+    size = os.path.getsize(path)
     try:
         with tarfile.open(path, "r:") as archive:
             for info in archive:
-                if info.isfile():
+                if info.isfile() and info.offset_data + info.size <= size:
                     folder, _, name = info.name.rpartition("/")
                     stem, _, ending = name.partition(".")
                     key = f"{folder}/{stem}" if folder else stem
                     parts.setdefault(key, {})[f".{ending.lower()}"] = (info.offset_data, info.size)
+            damage = _end(path, archive.offset)
     except (tarfile.TarError, OSError, EOFError) as error:
-        compressed = " (a compressed archive cannot be read in places)" if Path(path).suffix != ".tar" else ""
-        raise DataError(f"{path} is no whole tar archive: {error}{compressed}", hint="make it again, as .tar") from None
+        damage = f"{path} is no whole tar archive: {error}"
+    found = []
     for key, files in parts.items():
         image = next((place for ending, place in files.items() if ending in IMAGE_SUFFIXES), None)
         if image is None:
             continue
         kind = next((ending for ending in (".txt", ".caption", ".json") if ending in files), "")
-        yield _Member(number, key, image, files.get(kind), kind)
+        found.append(_Member(number, key, image, files.get(kind), kind))
+    if damage is None:
+        return found, None
+    hint = "copy or make it again; mm.TarPairs with on_bad_shard=skip uses what is in front of the damage"
+    return found, DataError(damage, hint=hint)
+
+
+def _end(path: str, offset: int) -> str | None:
+    """Return what is wrong at the end of an archive, which is a block of zeros.
+
+    tarfile takes a header that is cut off or damaged for the end, and says nothing, except for the first.
+    """
+    with open(path, "rb") as file:
+        file.seek(offset)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        return f"{path} is cut off at byte {offset + len(block)}"
+    return f"{path} is damaged at byte {offset}" if any(block) else None
+
+
+def _compressed(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nemo_core.errors import DataError
-from nemo_mm.images import open_image
+from nemo_mm.images.opening import count_frames, open_image
 from nemo_mm.images.tiles import best_grid, count_arranged, cut
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ class Pictures:
         self.tile = self.transform.size
         self.fixed = None if architecture.tiles else architecture.each
 
-    def open(self, source: Any, frame: int | None = None) -> Picture:
+    def open(self, source: Any, frame: int | None = None, name: str | None = None) -> Picture:
         """Open a picture: a path, the content of a file, pixels, or a Pillow image; of one that moves, one frame."""
-        return self.read(open_image(source) if frame is None else _frame(source, frame))
+        return self.read(open_image(source, frame=frame or 0, name=name))
 
     def read(self, pixels: np.ndarray) -> Picture:
         """Return a picture of pixels (H, W, 3), RGB of 8 bits."""
@@ -150,16 +150,13 @@ def frames_of(source: Any, count: int, folder: Path, where: str) -> list[list[An
         places = _spread(len(source), count)
         return [[source[place], None] for place in places]
     path = os.path.join(folder, str(source))
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            frames = getattr(picture, "n_frames", 1)
-    except (OSError, ValueError):
+        frames = count_frames(path)
+    except DataError as error:
         raise DataError(
-            f"{where}: {path} cannot be read as a video",
+            f"{where}: cannot be read as a video: {error.message}",
             hint="give a list of frames (paths of pictures), or a picture that moves: GIF, WebP, PNG",
-        ) from None
+        ) from error
     return [[str(source), place] for place in _spread(frames, count)]
 
 
@@ -170,17 +167,6 @@ def _spread(length: int, count: int) -> list[int]:
     ([1, 3, 6, 8], [0, 0, 1, 1])
     """
     return [min(int((place + 0.5) * length / count), length - 1) for place in range(count)]
-
-
-def _frame(source: Any, number: int) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(source) as picture:
-            picture.seek(number)
-            return np.array(picture.convert("RGB"))
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{source}: frame {number} cannot be read ({error})") from None
 
 
 def _all(given: Any, kind: type) -> bool:

@@ -6,13 +6,76 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from nemo_core.errors import DataError
 
-__all__ = ["cider"]
+__all__ = ["CaptionScore", "Captioned", "cider", "score_captions"]
 
 _LONGEST = 4  # words of an n-gram
 _SIGMA = 6.0  # of the penalty on another length, words
+_CANDIDATES = 64  # captions among which the one for all pictures is looked for
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """Pictures whose captions by people are known.
+
+    Attributes:
+        prompt: What to ask for.
+        images: The pictures.
+        references: People's captions of each.
+    """
+
+    prompt: str
+    images: Sequence[Any]
+    references: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class CaptionScore:
+    """How good captions are, and what that is to be seen beside.
+
+    Attributes:
+        cider: CIDEr-D of the captions.
+        same: CIDEr-D of the one caption that fits all pictures best: what one who does not look gets.
+        people: CIDEr-D of one caption of each picture against the others of it; None where a picture has but one.
+        each: CIDEr-D of the caption of each picture.
+    """
+
+    cider: float
+    same: float
+    people: float | None
+    each: Sequence[float]
+
+
+def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]]) -> CaptionScore:
+    """Return how good captions are, beside what the same caption for all would get, and people.
+
+    Args:
+        captions: One for each picture.
+        references: People's captions of each picture.
+
+    Raises:
+        DataError: As of :func:`cider`.
+
+    Example:
+        >>> references = [["a cat on a mat", "the cat sits on a mat"], ["two dogs run home", "two dogs go home"]]
+        >>> found = score_captions(["a cat on a mat", "a dog"], references)
+        >>> found.cider > found.same, found.people > found.same
+        (True, True)
+    """
+    total, each = cider(captions, references)
+    firsts = [several[0] for several in references]
+    # Chosen with the answers at hand, so nobody who does not look gets more.
+    candidates = list(dict.fromkeys([*captions, *firsts]))[:_CANDIDATES]
+    same = max(cider([one] * len(references), references)[0] for one in candidates)
+    people = None
+    if all(len(several) > 1 for several in references):
+        people = cider(firsts, [several[1:] for several in references])[0]
+    return CaptionScore(total, same, people, each)
+
 
 Vector = dict[tuple[str, ...], float]
 

@@ -41,11 +41,16 @@ class Imported:
 
 
 def import_archive(
-    source: Path, output: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+    source: Path,
+    output: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    tokenizer: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Imported:
     """Take over a model folder as an archive (.nemo); what ``nemo mm import hf`` does with CLIP and SigLIP."""
     refuse_overwrite(output, overwrite)
-    model = import_hf(source)
+    model = import_hf(source, tokenizer=tokenizer)
     if dtype is not None:
         model.to(dtype)
     model.save(output, overwrite=overwrite)

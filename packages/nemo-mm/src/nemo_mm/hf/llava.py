@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,16 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nemo_core.cli.output import refuse_overwrite
-from nemo_core.errors import ArchiveError, ConfigError
+from nemo_core.errors import ConfigError
 from nemo_llm.hf.config import read_config_json
 from nemo_llm.hf.files import WeightFiles
 from nemo_llm.hf.load import load_hf
 from nemo_llm.hf.save import copy_companions, save_hf
 from nemo_llm.hf.writing import WeightWriter
-from nemo_mm.hf.llava_config import PREPROCESSOR, config_json, config_of, preprocessor_json, text_of
+from nemo_mm.hf import clip, siglip
+from nemo_mm.hf.llava_config import PREPROCESSOR, config_json, config_of, preprocessor_json, text_of, tower_of
+from nemo_mm.hf.weights import Rule, both, load, named
 from nemo_mm.models.vision_config import VisionLanguageConfig
 
 if TYPE_CHECKING:
@@ -46,10 +47,6 @@ def import_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
         ConfigError: It is no LLaVA, or one that we do not compute.
         ArchiveError: Weights are missing, unexpected, of other shapes, damaged or cut short.
     """
-    from nemo_llm.hf.convert import _has_tokenizer
-    from nemo_llm.megatron.checkpoint import save_model_folder
-    from nemo_mm.models.network import build_chunks
-
     output = refuse_overwrite(output, overwrite)
     source = Path(source)
     config = config_of(source)
@@ -57,8 +54,12 @@ def import_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
     for name in (*PREPROCESSOR, "generation_config.json"):
         if (source / name).is_file():
             kept[name] = json.loads((source / name).read_text(encoding="utf-8"))
-    tokenized = _has_tokenizer(source, config)
     with _engine(), tempfile.TemporaryDirectory() as companions:
+        from nemo_llm.hf.convert import _has_tokenizer
+        from nemo_llm.megatron.checkpoint import save_model_folder
+        from nemo_mm.models.network import build_chunks
+
+        tokenized = _has_tokenizer(source, config)
         copy_companions(source, companions)
         chunks: list[Any] = build_chunks(config, dtype=dtype or _stored(source), seed=None)
         load_llava(source, chunks, config)
@@ -99,19 +100,21 @@ def export_llava(source: str | Path, output: str | Path, *, dtype: Any = None, o
     Raises:
         ConfigError: LLaVA cannot say what the model is.
     """
-    from nemo_llm.hf.convert import stored_dtype
-    from nemo_llm.megatron.checkpoint import read_manifest
-    from nemo_llm.models.sources import find_folder, load_source
-    from nemo_mm.models.multimodal import _without_reader
-    from nemo_mm.models.network import build_chunks
+    from nemo_llm.models.sources import find_folder
 
     output = refuse_overwrite(output, overwrite)
     folder = find_folder(Path(source))
-    manifest = read_manifest(folder)
-    config = manifest.config
-    _check_exportable(config, folder)
-    kept = (manifest.extra or {}).get("hf") or {}
     with _engine(), tempfile.TemporaryDirectory() as temporary:
+        from nemo_llm.hf.convert import stored_dtype
+        from nemo_llm.megatron.checkpoint import read_manifest
+        from nemo_llm.models.sources import load_source
+        from nemo_mm.models.multimodal import _without_reader
+        from nemo_mm.models.network import build_chunks
+
+        manifest = read_manifest(folder)
+        config = manifest.config
+        _check_exportable(config, folder)
+        kept = (manifest.extra or {}).get("hf") or {}
         chunks: list[Any] = build_chunks(config, dtype=dtype or stored_dtype(folder), seed=None)
         load_source(folder, chunks, config)
         reader = _reader_weights(chunks[0].reader)
@@ -173,92 +176,42 @@ def _reader_name(name: str) -> str | None:
 
 
 def _load_reader(folder: Path, reader: VisionReader) -> None:
-    with WeightFiles(folder, "", (), _reader_name) as files:
-        wanted = dict(_reader_parts(reader))
-        absent = sorted({name for names, _ in wanted.values() for name in names} - set(files.names()))
-        spare = sorted(set(files.names()) - {name for names, _ in wanted.values() for name in names})
-        if absent or spare:
-            what = f"misses {', '.join(absent[:3])}" if absent else f"has {', '.join(spare[:3])} too many"
-            raise ArchiveError(f"the weights in {folder} are not those of its config.json: it {what}")
-        with torch.no_grad():
-            for names, weight in wanted.values():
-                found = torch.cat([files.view(name).flatten() for name in names])
-                if found.numel() != weight.numel():
-                    raise ArchiveError(
-                        f"the weights in {folder} are not those of its config.json: {names[0]} has "
-                        f"{list(files.shape(names[0]))}"
-                    )
-                weight.copy_(found.view(weight.shape))
+    load(reader, folder, _rules(reader), rename=_reader_name)
 
 
-def _reader_parts(reader: nn.Module) -> Iterator[tuple[str, tuple[tuple[str, ...], Tensor]]]:
-    """Yield our name, their names (one behind the other) and the weight, of all the reader has."""
-    for name, weight in reader.named_parameters():
-        yield name, (_theirs(name), weight)
-
-
-def _theirs(name: str) -> tuple[str, ...]:
-    """Return the names of the tensors that a weight of the reader is made of.
-
-    >>> _theirs("encoder.transformer.layers.3.norm1.bias")
-    ('vision.encoder.layers.3.layer_norm1.bias',)
-    """
-    place, _, kind = name.rpartition(".")
-    layer = re.fullmatch(r"encoder\.transformer\.layers\.(\d+)\.(.+)", place)
-    if layer is not None:
-        base = f"vision.encoder.layers.{layer[1]}"
-        if layer[2] == "attention.qkv":
-            return tuple(f"{base}.self_attn.{each}_proj.{kind}" for each in "qkv")
-        inner = {
-            "attention.out": "self_attn.out_proj",
-            "norm1": "layer_norm1",
-            "norm2": "layer_norm2",
-            "fc1": "mlp.fc1",
-            "fc2": "mlp.fc2",
-        }[layer[2]]
-        return (f"{base}.{inner}.{kind}",)
-    known = {
-        "encoder.class_token": "vision.embeddings.class_embedding",
-        "encoder.positions": "vision.embeddings.position_embedding.weight",
-        "encoder.patches.weight": "vision.embeddings.patch_embedding.weight",
-        "encoder.pre_norm.weight": "vision.pre_layrnorm.weight",
-        "encoder.pre_norm.bias": "vision.pre_layrnorm.bias",
-        "encoder.norm.weight": "vision.post_layernorm.weight",
-        "encoder.norm.bias": "vision.post_layernorm.bias",
-        "projector.0.weight": "multi_modal_projector.linear_1.weight",
-        "projector.0.bias": "multi_modal_projector.linear_1.bias",
-        "projector.2.weight": "multi_modal_projector.linear_2.weight",
-        "projector.2.bias": "multi_modal_projector.linear_2.bias",
-    }
-    return (known[name],)
+def _rules(reader: VisionReader) -> list[Rule]:
+    """Return the names of all the reader's weights, as :func:`_reader_name` says theirs."""
+    module = siglip if tower_of(reader.config.vision) == "siglip_vision_model" else clip
+    names = {name for name, _ in reader.named_parameters()}
+    projector = [
+        *both("projector.0", "multi_modal_projector.linear_1"),
+        *both("projector.2", "multi_modal_projector.linear_2"),
+    ]
+    return [
+        *module.vision_rules(reader.encoder, "encoder", "vision"),
+        *(each for each in projector if names.issuperset(each.ours)),
+    ]
 
 
 def _reader_weights(reader: VisionReader) -> dict[str, Tensor]:
     """Return the reader's weights by their published names."""
-    found: dict[str, Tensor] = {}
-    size = reader.encoder.patch_size
-    for _, (names, weight) in _reader_parts(reader):
-        for name, part in zip(names, weight.detach().chunk(len(names)), strict=True):
-            whole = name.replace("vision.", "vision_tower.vision_model.", 1) if name.startswith("vision.") else name
-            if name.endswith("patch_embedding.weight"):
-                part = part.view(len(part), -1, size, size)
-            found[whole] = part
-    return found
+    return {
+        name.replace("vision.", "vision_tower.vision_model.", 1) if name.startswith("vision.") else name: weight
+        for name, weight in named(reader, _rules(reader)).items()
+    }
 
 
 def _check_exportable(config: Any, folder: Path) -> None:
     if not isinstance(config, VisionLanguageConfig):
         raise ConfigError(f"{folder} is no vision-language model: {type(config).__name__}")
-    vision = config.vision
+    vision, tower = config.vision, tower_of(config.vision)
     wrong = [
         what
         for what, is_wrong in (
             ("tiles", bool(config.tiles)),
             ("merge above 1", config.merge > 1),
             ("a linear projector", config.projector != "mlp"),
-            (f"vision.pool {vision.pool}", vision.pool != "class"),
-            ("vision without pre_norm", not vision.pre_norm),
-            ("vision.patch_bias", vision.patch_bias),
+            ("vision that is neither CLIP's (pool=class, pre_norm) nor SigLIP's (patch_bias)", tower is None),
             ("pictures that are no squares", vision.size[0] != vision.size[1]),
             ("grey pictures", len(vision.mean) != 3),
         )

@@ -88,7 +88,7 @@ def vision_rules(encoder: VisionTransformer, ours: str, theirs: str) -> list[Rul
         rule(f"{ours}.positions", f"{theirs}.embeddings.position_embedding.weight"),
         *layers(f"{ours}.transformer", f"{theirs}.encoder", len(encoder.transformer.layers)),
         *both(f"{ours}.norm", f"{theirs}.post_layernorm"),
-        *head_rules(f"{ours}.head", f"{theirs}.head"),
+        *([] if encoder.head is None else head_rules(f"{ours}.head", f"{theirs}.head")),
     ]
 
 

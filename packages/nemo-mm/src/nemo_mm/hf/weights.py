@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from nemo_core.errors import ArchiveError
 from nemo_llm.hf.files import WeightFiles
 from nemo_llm.hf.writing import WeightWriter
 
-__all__ = ["Rule", "layers", "load", "save"]
+__all__ = ["Rule", "layers", "load", "named", "save"]
 
 _SHOWN = 5
 
@@ -62,15 +62,28 @@ def layers(ours: str, theirs: str, count: int) -> list[Rule]:
 
 
 @torch.no_grad()
-def load(model: nn.Module, folder: Path, rules: Iterable[Rule], ignored: tuple[str, ...] = ()) -> None:
+def load(
+    model: nn.Module,
+    folder: Path,
+    rules: Iterable[Rule],
+    ignored: tuple[str, ...] = (),
+    rename: Callable[[str], str | None] | None = None,
+) -> None:
     """Fill a model with the weights of a folder, in the precision of the model.
+
+    Args:
+        model: The model.
+        folder: With safetensors files.
+        rules: Of all its weights.
+        ignored: How names end of what is not looked at.
+        rename: From the names of the files to those of the rules; None for what is none of theirs.
 
     Raises:
         ArchiveError: Weights are missing, unexpected, or of other shapes; names them.
     """
     rules = list(rules)
     state: Mapping[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    with WeightFiles(folder, prefix="", heads=()) as files:
+    with WeightFiles(folder, "", (), *(() if rename is None else (rename,))) as files:
         wanted = {name for each in rules for name in each.theirs}
         there = {name for name in files.names() if not name.endswith(ignored)} if ignored else set(files.names())
         problems = [
@@ -98,8 +111,8 @@ def load(model: nn.Module, folder: Path, rules: Iterable[Rule], ignored: tuple[s
         )
 
 
-def save(model: nn.Module, folder: Path, rules: Iterable[Rule]) -> None:
-    """Write the weights of a model to a folder, under the names of transformers."""
+def named(model: nn.Module, rules: Iterable[Rule]) -> dict[str, Tensor]:
+    """Return the weights of a model under the names of transformers."""
     state: Mapping[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     found: dict[str, Tensor] = {}
     for each in rules:
@@ -107,6 +120,12 @@ def save(model: nn.Module, folder: Path, rules: Iterable[Rule]) -> None:
         value = torch.cat(parts) if len(parts) > 1 else parts[0]
         for name, piece in zip(each.theirs, value.chunk(len(each.theirs)) if value.ndim else [value], strict=True):
             found[name] = piece if each.shape is None else piece.reshape(each.shape)
+    return found
+
+
+def save(model: nn.Module, folder: Path, rules: Iterable[Rule]) -> None:
+    """Write the weights of a model to a folder, under the names of transformers."""
+    found = named(model, rules)
     tensors = {name: (value.dtype, tuple(value.shape)) for name, value in found.items()}
     with WeightWriter(folder, tensors) as writer:
         for name, value in found.items():

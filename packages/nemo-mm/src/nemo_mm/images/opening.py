@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from nemo_core.errors import ConfigError, DataError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "open_image"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "count_frames", "open_image"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"})
 
@@ -25,7 +25,9 @@ MAX_PIXELS = 89_478_485
 
 _SUPPORTED = "PNG, JPEG, WebP, GIF, BMP, TIFF and PPM can be read"
 _DAMAGED = "save the picture anew or leave it out"
+_TOO_LARGE = "make the picture smaller, or raise max_pixels if you trust it"
 _PILLOW_LIMIT = threading.Lock()
+_TooLargeError = Image.DecompressionBombError
 
 
 def open_image(
@@ -33,6 +35,7 @@ def open_image(
     *,
     max_pixels: int = MAX_PIXELS,
     animated: Literal["first", "error"] = "first",
+    frame: int = 0,
     name: str | None = None,
 ) -> np.ndarray:
     """Read a picture as RGB.
@@ -46,6 +49,7 @@ def open_image(
         max_pixels: Width times height of the largest picture to open; a file of a few kilobytes may unfold to
             gigabytes.
         animated: Of a picture that moves take the ``first`` frame, or make it an ``error``.
+        frame: Which frame of a picture that moves, from 0.
         name: What messages call it; the path if not given.
 
     Returns:
@@ -74,9 +78,23 @@ def open_image(
     if animated == "error" and getattr(image, "n_frames", 1) > 1:
         raise DataError(f"{name}: moves ({image.n_frames} frames)", hint="save one frame of it, or set animated=first")  # type: ignore[attr-defined]
     with _translated(name):
+        if frame:
+            image.seek(frame)
         # Only a reader that decodes lazily can fail here; JPEG may scale while it decodes, but that is not asked for.
         image.load()
         return np.array(_to_rgb(_upright(image), name))  # a copy of our own, which may be written to
+
+
+def count_frames(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> int:
+    """Return how many pictures a file holds: one, or the frames of one that moves.
+
+    Raises:
+        DataError: As of :func:`open_image`.
+    """
+    name = name or _describe(source)
+    image = _open(source, max_pixels, name)
+    with _translated(name):
+        return int(getattr(image, "n_frames", 1))
 
 
 def _open(source: str | Path | bytes, max_pixels: int, name: str) -> Image.Image:
@@ -92,8 +110,11 @@ def _open(source: str | Path | bytes, max_pixels: int, name: str) -> Image.Image
         raise DataError(f"{name}: is neither a path, the content of a file, nor pixels")
     if len(source) == 0:
         raise DataError(f"{name}: the file is empty", hint=_DAMAGED)
-    with _translated(name), _pillow_limit(max_pixels):
-        return Image.open(io.BytesIO(source))
+    try:
+        with _translated(name), _pillow_limit(max_pixels):
+            return Image.open(io.BytesIO(source))
+    except _TooLargeError as error:
+        raise DataError(f"{name}: has far more than {max_pixels} pixels", hint=_TOO_LARGE) from error
 
 
 def _check_size(image: Image.Image, max_pixels: int, name: str) -> None:
@@ -101,7 +122,7 @@ def _check_size(image: Image.Image, max_pixels: int, name: str) -> None:
     if width * height > max_pixels:
         raise DataError(
             f"{name}: {width} x {height} pixels are more than {max_pixels}",
-            hint="make the picture smaller, or raise max_pixels if you trust it",
+            hint=_TOO_LARGE,
         )
     if width * height == 0:
         raise DataError(f"{name}: has no pixels", hint=_DAMAGED)
@@ -159,12 +180,10 @@ def _translated(name: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on large or odd files; what matters is an error here
             yield
-    except DataError:
+    except (DataError, _TooLargeError):
         raise
     except Image.UnidentifiedImageError as error:
         raise DataError(f"{name}: cannot be read as a picture", hint=_SUPPORTED) from error
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{name}: {error}", hint="make the picture smaller") from error
     except Exception as error:  # decoders of damaged files raise whatever comes: OSError, ValueError, struct.error, ...
         raise DataError(f"{name}: is damaged or cut off ({_reason(error)})", hint=_DAMAGED) from error
 

@@ -14,8 +14,8 @@ from nemo_core.models import Model
 from nemo_mm.data.picture_sets import PictureBatch
 from nemo_mm.images import ImageTransform
 from nemo_mm.models.image_classifier import ImageClassifier
-from nemo_mm.models.pretrained import Pretrained, taken
 from nemo_mm.modules.autoencoder import ImageDecoder, ImageEncoder
+from nemo_mm.modules.pretrained import Pretrained, taken
 
 __all__ = ["AutoencoderKL"]
 

@@ -192,6 +192,13 @@ class ContrastiveModel(Model):
 
     # --------------------------------------------------------------------------------------------------------- training
 
+    def on_fit_start(self) -> None:
+        """On a processor, have what a step frees kept for the next one."""
+        if self.device.type == "cpu":
+            from nemo_llm.megatron.memory import keep_freed_memory
+
+            keep_freed_memory()
+
     def training_step(self, batch: PairBatch, batch_index: int) -> Tensor:
         """Return the loss to minimise."""
         if batch.skipped:

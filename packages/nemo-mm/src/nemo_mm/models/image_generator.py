@@ -17,8 +17,8 @@ from nemo_mm.diffusion.process import Process
 from nemo_mm.images import ImageTransform
 from nemo_mm.models.autoencoder import AutoencoderKL
 from nemo_mm.models.conditions import Conditions, encode_conditions, read_classes
-from nemo_mm.models.pretrained import Pretrained, taken
 from nemo_mm.modules.dit import DiT
+from nemo_mm.modules.pretrained import Pretrained, taken
 from nemo_mm.modules.text_encoder import TextEncoder
 
 __all__ = ["ImageGenerator"]

@@ -40,12 +40,13 @@ def loaded(
     from contextlib import nullcontext
 
     from nemo_core.plugins import registry
-    from nemo_llm.generation.loading import _type
+    from nemo_llm.generation.loading import can_afford, type_of
     from nemo_llm.megatron import engine, engine_running
     from nemo_llm.models.sources import load_source, read_source
     from nemo_llm.tokenizers import load_tokenizer
     from nemo_mm.models.multimodal_config import MultimodalConfig
 
+    _refuse_archive(Path(path))
     source = read_source(Path(path))
     if not isinstance(source.config, MultimodalConfig):
         raise ConfigError(
@@ -64,7 +65,22 @@ def loaded(
     tokenizer = None if source.tokenizer is None else load_tokenizer(source.tokenizer)
     with nullcontext() if engine_running() else engine(layout):
         model: MultimodalLanguageModel = cls(source.config, tokenizer)
-        model.build(layout, dtype=_type(dtype))
+        model.build(layout, dtype=type_of(dtype))
         load_source(source.path, list(model.chunks), source.config)
         model.eval().requires_grad_(False)
+        model.pack = can_afford(list(model.chunks))
         yield model
+
+
+def _refuse_archive(path: Path) -> None:
+    """Say what to do with a model that is kept as an archive, since no language model is."""
+    archive = path if path.suffix == ".nemo" else path / "model.nemo"
+    if not archive.is_file():
+        return
+    from nemo_core.models import restore
+
+    kind = str(restore(archive, return_config=True).get("_target_", "a model")).rpartition(".")[2]
+    raise ConfigError(
+        f"{archive} is a {kind}, not a language model that sees or hears",
+        hint="pictures and words: nemo mm classify, nemo mm retrieve; speech alone: nemo transcribe",
+    )

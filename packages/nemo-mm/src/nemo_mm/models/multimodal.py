@@ -46,6 +46,10 @@ class MultimodalLanguageModel(EngineModel):
         freeze: Parts that are not trained: ``language``, ``reader``, ``reader.encoder``, or patterns of names of
             weights such as ``language.embedding.*``.
         seed: Of new weights.
+
+    Attributes:
+        pack: Whether generation lays the language model's weights out a second time for few rows, as
+            :func:`~nemo_mm.models.loading.loaded` has it where there is memory for that.
     """
 
     config_class: ClassVar[type[MultimodalConfig]]
@@ -63,6 +67,7 @@ class MultimodalLanguageModel(EngineModel):
         self._unfinished = dict(architecture) if waits and isinstance(architecture, Mapping) else None
         self.freeze_patterns = (freeze,) if isinstance(freeze, str) else tuple(freeze)
         self._sources: dict[str, Path] = {}
+        self.pack = False
         self._language: LoadedModel | None = None
 
     # ------------------------------------------------------------------------------------------------------- building
@@ -185,6 +190,13 @@ class MultimodalLanguageModel(EngineModel):
         """Names of what the reader is given."""
         return self.config_class.entries
 
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Train on a batch; log how many of its rows were left out because a file of theirs is bad, where some were."""
+        skipped = int(batch["skipped"].sum()) if "skipped" in batch else 0
+        if skipped:
+            self.log("skipped_rows", float(skipped), on_step=False, on_epoch=True, reduce_fx="sum", batch_size=1)
+        return super().training_step(batch, batch_idx)
+
     def prepare(self, batch: Batch) -> Batch:
         """Note which embedding stands in which place, while sequences are whole."""
         from nemo_mm.models.network import places_of
@@ -207,13 +219,14 @@ class MultimodalLanguageModel(EngineModel):
         return Media(batch["media_index"], batch["media_total"], {name: batch[name] for name in names})
 
     def token_losses(self, chunk: nn.Module, batch: Batch) -> Tensor:
-        """Run a part of the model; of the last one, return cross-entropies (B, S) in nats."""
+        """Run a part of the model; of the last one, return cross-entropies (B, S) in nats where they count."""
         losses: Tensor = chunk(
             batch["tokens"],
             batch.get("position_ids"),
             batch.get("segment_ids"),
             media=self.media_of(batch),
             labels=batch["labels"],
+            loss_mask=batch["loss_mask"],
         )
         return losses
 
@@ -280,7 +293,9 @@ class MultimodalLanguageModel(EngineModel):
         from nemo_llm.generation import LoadedModel
 
         if self._language is None or self._language.chunks != list(self.chunks):
-            self._language = LoadedModel(list(self.chunks), self.config.language, self.tokenizer, Path())
+            self._language = LoadedModel(
+                list(self.chunks), self.config.language, self.tokenizer, Path(), pack=self.pack
+            )
         return self._language
 
     def on_train_start(self) -> None:

@@ -14,7 +14,7 @@ from nemo_llm.models.config import ModelConfig, build_values, plain_values
 if TYPE_CHECKING:
     from nemo_llm.models.config import Experts, LatentAttention
     from nemo_llm.tokenizers import Tokenizer
-    from nemo_mm.models.reader import MediaReader
+    from nemo_mm.modules.media_reader import MediaReader
 
 __all__ = ["MultimodalConfig"]
 

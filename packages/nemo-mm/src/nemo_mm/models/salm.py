@@ -146,21 +146,43 @@ class SpeechLanguageModel(MultimodalLanguageModel):
             DataError: A file cannot be read, or marks and recordings are not as many.
         """
         from nemo_mm.data.speech_chat import collate_audio
-        from nemo_mm.models.speech_answers import read_recordings, with_marks
+        from nemo_mm.models.speech_answers import read_recordings
 
         if len(questions) != len(audio):
             raise DataError(f"{len(questions)} questions have recordings for {len(audio)}")
         answers: list[str] = []
         rate = self.config.sample_rate
+        number = 0
         for start in range(0, len(questions), batch_size):
             prompts, rows = [], []
             for question, sources in zip(questions[start:][:batch_size], audio[start:][:batch_size], strict=True):
                 heard = read_recordings(sources, rate, resample=resample, channel=channel)
-                prompts.append(self._encoder.prompt(with_marks(question, len(heard)), heard).tolist())
+                number += 1
+                prompts.append(self.check_room(question, heard, f"question {number}"))
                 rows.append(heard)
             found = self.generate(prompts, collate_audio(rows), max_tokens=max_tokens, greedy=greedy, **options)
             answers += [each.text.strip() for each in found]
         return answers
+
+    def check_room(self, question: str | Sequence[Mapping[str, Any]], heard: Sequence[Any], where: str) -> list[int]:
+        """Return the tokens of a question about recordings (T,), at the model's rate.
+
+        Raises:
+            DataError: They are more than the model takes, or marks and recordings are not as many; the message begins
+                with ``where``.
+        """
+        from nemo_mm.models.speech_answers import with_marks
+
+        prompt: list[int] = self._encoder.prompt(with_marks(question, len(heard)), heard, where).tolist()
+        if len(prompt) >= self.config.max_length:
+            seconds = sum(map(len, heard)) / self.config.sample_rate
+            longest = self.config.max_length * self.config.samples_per_embedding / self.config.sample_rate
+            raise DataError(
+                f"{where}: {seconds:.1f} s of audio and the question take {len(prompt)} tokens, and the model takes "
+                f"{self.config.max_length}, answer included",
+                hint=f"cut it: even without words {longest:.0f} s would be too long",
+            )
+        return prompt
 
     def transcribe(self, audio: Sequence[Any], prompt: str = "Transcribe the speech.", **options: Any) -> list[str]:
         """Return what is said in recordings.
@@ -213,14 +235,11 @@ class SpeechLanguageModel(MultimodalLanguageModel):
         return dataclasses.replace(media, values={**media.values, **said})
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Train on a batch; log how many of its rows were left out for bad audio, where some were.
+        """Train on a batch.
 
         With a CTC loss, the first pipeline stage also logs it as ``train_ctc``: nats for each token that is said, in
         its last micro-batch.
         """
-        skipped = int(batch["skipped"].sum()) if "skipped" in batch else 0
-        if skipped:
-            self.log("skipped_rows", float(skipped), reduce_fx="sum", batch_size=1)
         loss = super().training_step(batch, batch_idx)
         heard: Any = [getattr(chunk, "reader", None) for chunk in self.chunks]
         for reader in heard:

@@ -35,7 +35,7 @@ class Vision:
     layers: int = 24
     heads: int = 16
     inner: int | None = None
-    pool: Literal["class", "mean"] = "class"
+    pool: Literal["class", "mean", "attention"] = "class"
     pre_norm: bool = True
     patch_bias: bool = False
     activation: Literal["quick_gelu", "gelu", "gelu_tanh"] = "quick_gelu"

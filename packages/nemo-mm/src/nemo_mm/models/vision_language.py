@@ -163,6 +163,19 @@ class VisionLanguageModel(MultimodalLanguageModel):
             answers += [each.text.strip() for each in found]
         return answers
 
+    def describe(
+        self, images: Sequence[Any], prompt: str = "Describe the picture.", *, max_tokens: int = 40, **options: Any
+    ) -> list[str]:
+        """Write a caption for each picture.
+
+        Args:
+            images: Paths, contents of files, pixels or Pillow images.
+            prompt: What is asked for: what the model was trained with.
+            max_tokens: Of a caption at most.
+            options: Of :meth:`ask`.
+        """
+        return self.ask([prompt] * len(images), [[each] for each in images], max_tokens=max_tokens, **options)
+
     def prompts(
         self, questions: Sequence[str | Sequence[Mapping[str, Any]]], images: Sequence[Sequence[Any]]
     ) -> tuple[list[list[int]], dict[str, Tensor]]:
@@ -204,6 +217,7 @@ class VisionLanguageModel(MultimodalLanguageModel):
         each kind.
         """
         super().on_test_epoch_end()
+        self._test_captions()
         examination = getattr(getattr(self.trainer, "datamodule", None), "examination", None)
         if examination is None:
             return
@@ -222,6 +236,33 @@ class VisionLanguageModel(MultimodalLanguageModel):
                         100 * score.majority)  # fmt: skip
             self.log(f"test_exact{name}", score.exact)
             self.log(f"test_majority{name}", score.majority)
+
+    def _test_captions(self) -> None:
+        """Where the data has pictures that people have captioned, write captions of them, and log how good these are.
+
+        Logged are ``test_cider``, ``test_cider_same`` (what the same caption for all pictures gets), and
+        ``test_cider_people``; and ``train_cider``, of as many pictures that were trained on.
+        """
+        captioned = getattr(getattr(self.trainer, "datamodule", None), "captioned", None)
+        found = None if captioned is None else captioned("test")
+        if captioned is None or found is None or not found.images:
+            return
+        if any(isinstance(weight, DTensor) for weight in self.parameters()):
+            logger.warning("pictures are not described: FSDP has divided the weights; nemo mm caption does it")
+            return
+        from nemo_mm.evaluation.captions import cider, score_captions
+
+        score = score_captions(self.describe(found.images, found.prompt), found.references)
+        logger.info("CIDEr-D of %d pictures: %.3f (same for all %.3f)", len(found.images), score.cider, score.same)
+        self.log("test_cider", score.cider)
+        self.log("test_cider_same", score.same)
+        if score.people is not None:
+            self.log("test_cider_people", score.people)
+        seen = captioned("train")
+        if seen is not None and seen.images:
+            count = len(found.images)
+            texts = self.describe(seen.images[:count], seen.prompt)
+            self.log("train_cider", cider(texts, seen.references[:count])[0])
 
     def load_reader(self, readers: list[nn.Module], path: Path) -> None:
         """Read the reader's weights from a model of this kind, or the encoder's from an archive that has one.
@@ -242,7 +283,8 @@ class VisionLanguageModel(MultimodalLanguageModel):
         for reader in readers:
             encoder: Any = reader.encoder
             try:
-                kept = {name: each for name, each in found.state_dict().items() if not name.startswith("head.")}
+                state, headless = found.state_dict(), encoder.head is None
+                kept = {name: each for name, each in state.items() if not (headless and name.startswith("head."))}
                 encoder.load_state_dict(kept)
             except RuntimeError as error:
                 raise ConfigError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nemo_core.types import ImageValue, Index, Lengths, NeuralType, typed
 from nemo_mm.elements import Embedding
 from nemo_mm.images.tiles import arrange, best_grid
-from nemo_mm.models.reader import MediaReader
+from nemo_mm.modules.media_reader import MediaReader
 
 if TYPE_CHECKING:
     from nemo_mm.models.vision_config import VisionLanguageConfig
@@ -65,6 +65,8 @@ class VisionReader(MediaReader):
     def hold_unused(self) -> None:
         """Take what features do not depend on out of the training: layers behind them, and what makes one vector."""
         unused = [*self.encoder.transformer.layers[self.layers :], self.encoder.norm]
+        if self.encoder.head is not None:
+            unused.append(self.encoder.head)
         for part in unused:
             part.requires_grad_(False)
 

@@ -12,21 +12,10 @@ from nemo_core import types as nt
 from nemo_core.audio.front_end import FrontEnd
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
-from nemo_mm.models.reader import MediaReader
 from nemo_mm.modules.ctc import TokenCTC, with_loss
+from nemo_mm.modules.media_reader import MediaReader
 
-__all__ = ["SpeechReader", "embedding_count"]
-
-
-def embedding_count(samples: int, samples_per_embedding: int) -> int:
-    """Return how many embeddings audio of ``samples`` becomes: one for every ``samples_per_embedding`` begun.
-
-    Whoever makes batches counts with it, without the encoder.
-
-    >>> [embedding_count(samples, 800) for samples in (0, 1, 800, 801)]
-    [0, 1, 1, 2]
-    """
-    return -(-samples // samples_per_embedding)
+__all__ = ["SpeechReader"]
 
 
 class SpeechReader(MediaReader):

@@ -12,7 +12,7 @@ from torch import Tensor
 from nemo_core import types as nt
 from nemo_core.errors import ConfigError
 from nemo_core.modules import NeuralModule
-from nemo_mm.models.pretrained import Pretrained, taken
+from nemo_mm.modules.pretrained import Pretrained, taken
 from nemo_mm.modules.text_transformer import TextTransformer
 from nemo_mm.modules.towers import TextTower
 

@@ -94,7 +94,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, *, kept
     Args:
         hidden: ``(N, D)``.
         weight: ``(V, D)``, of the output layer.
-        labels: ``(N,)``, int64; the loss of a negative one is of no meaning.
+        labels: ``(N,)``, int64; a negative one does not count: its logits are not computed, and its loss is 0.
         kept: Bytes of probabilities that are kept for the backward pass; they are computed again where there are more.
 
     Returns:
@@ -103,4 +103,12 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor, *, kept
     >>> linear_cross_entropy(torch.zeros(1, 4), torch.ones(8, 4), torch.tensor([3])).exp().item()
     8.0
     """
-    return _LinearCrossEntropy.apply(hidden, weight, labels.clamp(min=0), kept)
+    (places,) = torch.nonzero(labels >= 0, as_tuple=True)
+    if len(places) == len(labels):
+        return _LinearCrossEntropy.apply(hidden, weight, labels, kept)
+    found = torch.zeros(len(labels), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
+    if len(places) == 0:
+        places = places.new_zeros(1)  # all processes must have gradients, or none
+    rows = hidden.index_select(0, places)
+    losses = _LinearCrossEntropy.apply(rows, weight, labels.index_select(0, places).clamp(min=0), kept)
+    return found.index_copy(0, places, losses)

@@ -1,4 +1,4 @@
-"""Options that the commands over audio share."""
+"""What commands that read audio share."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nemo_core.audio.files import AUDIO_SUFFIXES, audio_duration, describe, prep
 from nemo_core.audio.manifest import Manifest, ManifestEntry
 from nemo_core.errors import DataError
 
-__all__ = ["MANIFEST_SUFFIXES", "Source", "find_sources"]
+__all__ = ["MANIFEST_SUFFIXES", "Source", "find_sources", "unique_names"]
 
 MANIFEST_SUFFIXES = frozenset({".jsonl", ".json"})
 
@@ -92,6 +93,29 @@ def find_sources(audio: Any, *, sample_rate: int | None = None) -> list[Source]:
     if not sources:
         raise DataError("there is nothing to transcribe")
     return sources
+
+
+def unique_names(sources: Sequence[str]) -> list[str]:
+    """Return a name for the text of each audio: that of its file, where it recurs with the folder, then with a number.
+
+    Example:
+        >>> unique_names(["x/a.wav", "b.wav", "y/a.wav", "y/a.mp3"])
+        ['x-a', 'b', 'y-a', 'y-a-2']
+    """
+    stems = [Path(source).stem for source in sources]
+    recurring = Counter(stems)
+    names = [
+        stem if recurring[stem] == 1 else "-".join(Path(source).with_suffix("").parts[-2:])
+        for source, stem in zip(sources, stems, strict=True)
+    ]
+    unique: dict[str, int] = {}  # names given so far, each with the number its next namesake gets
+    for name in names:
+        candidate, number = name, unique.get(name, 2)
+        while candidate in unique:
+            candidate, number = f"{name}-{number}", number + 1
+        unique[name] = number
+        unique.setdefault(candidate, 2)
+    return list(unique)
 
 
 def _expand(item: Any, place: int, sample_rate: int | None) -> Iterator[Source]:

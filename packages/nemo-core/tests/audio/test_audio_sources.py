@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nemo_asr.transcription import find_sources
+from nemo_core.audio import find_sources
 from nemo_core.errors import DataError
 
 
