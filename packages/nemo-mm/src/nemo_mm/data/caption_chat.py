@@ -191,8 +191,7 @@ class CaptionChat(LanguageDataModule):
                     raise
                 continue
             found.append((pair.first, captions))
-        images, captions = zip(*found, strict=True) if found else ((), ())
-        return Captioned(self.prompts[0], list(images), list(captions))
+        return Captioned(self.prompts[0], [image for image, _ in found], [several for _, several in found])
 
     def collate(self, items: list[Any]) -> dict[str, torch.Tensor]:
         """Return the batch made of ``items``, padded to the longest."""

@@ -53,7 +53,7 @@ def describe(chunks: Sequence[Any]) -> ModelState:
         part = f"model{number}"
         tensors = chunk.sharded_state_dict(metadata=dict(_METADATA))
         if adapter_note(chunk) is not None:
-            trained = {name for name, weight in chunk.named_parameters() if weight.requires_grad}
+            trained = _trained(chunk)
             tensors = {name: each for name, each in tensors.items() if is_adapter_key(name) or name in trained}
         found.tensors[part] = tensors
         for name, weight in chunk.state_dict(keep_vars=True).items():
@@ -67,6 +67,15 @@ def describe(chunks: Sequence[Any]) -> ModelState:
             found.described[id(weight)] = described
             if isinstance(weight, torch.nn.Parameter):
                 found.weights.add(described.key)
+    return found
+
+
+def _trained(chunk: Any) -> set[str]:
+    """Return the names of the weights that are trained, and of what changes beside them, such as batch norm's means."""
+    found = {name for name, weight in chunk.named_parameters() if weight.requires_grad}
+    for place, module in chunk.named_modules():
+        if any(weight.requires_grad for weight in module.parameters(recurse=False)):
+            found |= {f"{place}.{name}".lstrip(".") for name, _ in module.named_buffers(recurse=False)}
     return found
 
 
