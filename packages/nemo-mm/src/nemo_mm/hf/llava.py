@@ -259,6 +259,7 @@ def _check_exportable(config: Any, folder: Path) -> None:
             (f"vision.pool {vision.pool}", vision.pool != "class"),
             ("vision without pre_norm", not vision.pre_norm),
             ("vision.patch_bias", vision.patch_bias),
+            ("vision.stem", bool(vision.stem)),
             ("pictures that are no squares", vision.size[0] != vision.size[1]),
             ("grey pictures", len(vision.mean) != 3),
         )
