@@ -20,6 +20,7 @@ from nemo_mm.data.scene_questions import (
     SHAPES,
     Balance,
     Thing,
+    descriptions_of,
     questions_of,
     read_scenes,
     scene_tokenizer,
@@ -57,9 +58,21 @@ def test_answers_are_right(boxes: list[list[Thing]]) -> None:
 
 
 @given(scenes)
+def test_descriptions_say_how_many_there_are_of_each(boxes: list[list[Thing]]) -> None:
+    numbers = (*NUMBERS, "seven", "eight")
+    for box, each in zip(boxes, descriptions_of(boxes), strict=True):
+        said = [group.split() for group in each.answer.split(" , ")] if box else []
+        counted = Counter((thing.colour, thing.shape) for thing in box)
+        assert {(colour, shape.removesuffix("s")): numbers.index(n) for n, colour, shape in said} == counted
+        assert all(shape.endswith("s") == (number != "one") for number, _, shape in said)
+        assert box or each.answer == "nothing"
+
+
+@given(scenes)
 def test_all_words_are_tokens(boxes: list[list[Thing]]) -> None:
     known = set(words())
-    assert all(set(each.text.split()) | {each.answer} <= known for each in questions_of(boxes))
+    for each in [*questions_of(boxes), *descriptions_of(boxes)]:
+        assert {*each.text.split(), *each.answer.split()} <= known
 
 
 def test_kinds_and_answers_are_drawn_in_balance() -> None:
@@ -131,6 +144,19 @@ def test_epochs_differ_and_can_be_repeated(data: Any) -> None:
     assert (same[0]["tokens"] == same[1]["tokens"]).all()
     assert (same[0]["picture"].pixels == same[1]["picture"].pixels).all()
     assert same[0]["tokens"].tolist() != other["tokens"].tolist()
+
+
+@needs_nlvr
+@pytest.mark.parametrize("descriptions", [0, 1, 3])
+def test_training_rows_ask_what_is_in_boxes(descriptions: int) -> None:
+    options = {"architecture": ARCHITECTURE, "tokenizer": scene_tokenizer(), "questions": 3}
+    data = SceneData(NLVR, **options, descriptions=descriptions)
+    rows = data.dataset("train")
+    for seed in range(20):
+        row = rows.sample(seed, np.random.default_rng(seed))
+        text = data.tokenizer.decode(row["tokens"].tolist())
+        assert sum(text.count(f"what is in the {name} box ?") for name in BOXES) == descriptions
+        assert len(row["tokens"]) <= data.sequence_length + 1
 
 
 @needs_nlvr

@@ -86,6 +86,27 @@ def test_patches_are_what_a_convolution_makes():
     torch.testing.assert_close(vit._tokens(pixels), expected + vit.positions, rtol=1e-4, atol=1e-5)
 
 
+def test_patches_behind_a_stem_are_those_of_its_features():
+    vit = VisionTransformer([16, 24], 8, **SMALL, pool="mean", stem=[4, 6])
+    pixels = torch.randn(2, 3, 16, 24)
+    kernel = vit.patches.weight.view(16, 6, 2, 2)
+    expected = torch.nn.functional.conv2d(vit.stem(pixels), kernel, stride=2).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(vit._tokens(pixels), expected + vit.positions, rtol=1e-4, atol=1e-5)
+    assert vit.hidden(torch.randn(1, 3, 24, 24), resize=True).shape == (1, 9, 16)
+    with pytest.raises(ConfigError, match="cannot be halved 3 times"):
+        VisionTransformer(12, 4, **SMALL, stem=[4, 4, 4])
+
+
+def test_near_places_start_alike_with_sines():
+    vit = VisionTransformer([8, 32], 4, **SMALL, positions="sincos")
+    places = vit.positions[1:].view(2, 8, 16)
+    distances = [(places[0, 0] - places[0, other]).norm().item() for other in (1, 2, 3)]
+    assert distances == sorted(distances)
+    assert vit.positions.requires_grad
+    with pytest.raises(ConfigError, match="positions is"):
+        VisionTransformer(8, 4, **SMALL, positions="learned")
+
+
 def test_pictures_of_another_size():
     vit = VisionTransformer(8, 4, **SMALL)
     larger = torch.randn(1, 3, 12, 16)

@@ -27,6 +27,7 @@ __all__ = [
     "Question",
     "Scene",
     "Thing",
+    "descriptions_of",
     "questions_of",
     "read_scenes",
     "scene_tokenizer",
@@ -38,6 +39,8 @@ SHAPES = ("square", "circle", "triangle")
 BOXES = ("left", "middle", "right")
 KINDS = ("count", "count in a box", "is there", "colour", "shape")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
+
+_NUMBERS = (*NUMBERS, "seven", "eight")  # in descriptions
 
 _COLOUR_OF = {"yellow": "yellow", "black": "black", "#0099ff": "blue"}
 
@@ -171,6 +174,25 @@ def _properties(things: Sequence[Thing], place: str) -> Iterable[Question]:
             yield Question("shape", f"what shape is the {edge} thing{place} ?", at[0].shape)
 
 
+def descriptions_of(boxes: Boxes) -> list[Question]:
+    """Return a question for each box that asks for all that is in it; the answer says how many there are of each.
+
+    >>> boxes = [[Thing("blue", "square", 10), Thing("black", "circle", 4)], [], [Thing("blue", "square", 0)] * 2]
+    >>> [each.answer for each in descriptions_of(boxes)]
+    ['one black circle , one blue square', 'nothing', 'two blue squares']
+    """
+    found = []
+    for name, box in zip(BOXES, boxes, strict=True):
+        groups = []
+        for colour in COLOURS:
+            for shape in SHAPES:
+                number = sum(1 for each in box if _is(each, colour, shape))
+                if number:
+                    groups.append(f"{_NUMBERS[number]} {colour} {shape}{'s' if number > 1 else ''}")
+        found.append(Question("description", f"what is in the {name} box ?", " , ".join(groups) or "nothing"))
+    return found
+
+
 def _is(thing: Thing, colour: str, shape: str) -> bool:
     return (not colour or thing.colour == colour) and (shape == "thing" or thing.shape == shape)
 
@@ -209,7 +231,7 @@ class Balance:
 def words() -> list[str]:
     """Return all words of questions and answers, sorted."""
     fixed = ("how", "many", "is", "there", "a", "in", "the", "box", "what", "colour", "shape", "top", "bottom")
-    others = ("thing", "things", "yes", "no", "?", *BOXES, *NUMBERS)
+    others = ("thing", "things", "yes", "no", "nothing", "?", ",", *BOXES, *_NUMBERS)
     return sorted({*fixed, *others, *COLOURS, *SHAPES, *(f"{each}s" for each in SHAPES)})
 
 

@@ -12,7 +12,7 @@ import torch
 from nemo_core.errors import ConfigError, DataError
 from nemo_llm.data.module import LanguageDataModule
 from nemo_mm.data.conversations import expanded
-from nemo_mm.data.scene_questions import Balance, Question, Scene, questions_of, read_scenes
+from nemo_mm.data.scene_questions import Balance, Question, Scene, descriptions_of, questions_of, read_scenes
 from nemo_mm.data.tiled_pictures import IMAGE, Picture
 from nemo_mm.evaluation.answers import Asked
 from nemo_mm.images import open_image
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SceneData"]
 
+_DESCRIBED = 8 + 8 * 4 + 1  # tokens of a description of at most eight things
 _BOX, _STEP = 100, 150  # width of a box in the pictures, and from one to the next, pixels
 
 
@@ -40,6 +41,8 @@ class SceneData(LanguageDataModule):
         tokenizer: What makes the tokens; it knows ``<image>``, and how conversations are written.
         questions: In a training row.
         eval_questions: Likewise, for validation and test.
+        descriptions: Boxes of a training row for which is also asked what is in them, at most three: an answer of
+            one word tells the encoder little of what there is to see.
         held_out: Pictures of the training set that are kept for validation.
         exchange: How likely a box is taken from another picture, in training.
         global_batch_size, eval_global_batch_size, shuffle, num_workers, prefetch, seed: See
@@ -58,6 +61,7 @@ class SceneData(LanguageDataModule):
         tokenizer: Tokenizer,
         questions: int = 16,
         eval_questions: int = 5,
+        descriptions: int = 1,
         held_out: int = 64,
         exchange: float = 0.5,
         global_batch_size: int = 16,
@@ -84,7 +88,10 @@ class SceneData(LanguageDataModule):
         self.tokenizer = tokenizer
         words = max(len(tokenizer.encode(_longest())), 1) + 2
         super().__init__(
-            sequence_length=self.pictures.fixed + (words + 1) * max(questions, eval_questions) + 1,
+            sequence_length=self.pictures.fixed
+            + (words + 1) * max(questions, eval_questions)
+            + _DESCRIBED * descriptions
+            + 1,
             global_batch_size=global_batch_size,
             eval_global_batch_size=eval_global_batch_size,
             shuffle=shuffle,
@@ -92,6 +99,7 @@ class SceneData(LanguageDataModule):
             prefetch=prefetch,
             seed=seed,
         )
+        self.descriptions = descriptions
         self.folder, self.questions, self.eval_questions = Path(folder), questions, eval_questions
         self.held_out, self.exchange = held_out, exchange
         self._scenes: dict[str, list[Scene]] | None = None
@@ -209,6 +217,8 @@ class _Training:
             picture[:, place * _STEP : place * _STEP + _BOX] = pixels[:, ::-1] if rng.random() < 0.5 else pixels
             things.append(self.scenes[scene].boxes[box])
         questions = self.balance.draw(questions_of(things), self.data.questions, rng)
+        questions += [descriptions_of(things)[box] for box in rng.permutation(3)[: self.data.descriptions]]
+        questions = [questions[place] for place in rng.permutation(len(questions))]
         return self.data.row(self.data.pictures.transform.fit(picture), questions)
 
 

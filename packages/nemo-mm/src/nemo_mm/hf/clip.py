@@ -84,8 +84,8 @@ def problems(model: ContrastiveModel) -> list[str]:
     found, vision, words = towers.image_problems(image), image.encoder, text.encoder
     assert isinstance(vision, VisionTransformer)
     assert isinstance(words, TextTransformer)
-    if vision.pool != "class" or vision.pre_norm is None or vision.patches.bias is not None:
-        found.append("its vision transformer is not CLIP's (pool=class, pre_norm=true, patch_bias=false)")
+    if vision.pool != "class" or vision.pre_norm is None or vision.patches.bias is not None or vision.stem is not None:
+        found.append("its vision transformer is not CLIP's (pool=class, pre_norm=true, patch_bias=false, no stem)")
     if words.pool != "end" or not words.causal or words.head is not None:
         found.append("its text transformer is not CLIP's (pool=end, causal=true, head=false)")
     if any(not hasattr(tower.projection, "weight") for tower in (image, text)):

@@ -212,6 +212,7 @@ def _check_exportable(config: Any, folder: Path) -> None:
             ("merge above 1", config.merge > 1),
             ("a linear projector", config.projector != "mlp"),
             ("vision that is neither CLIP's (pool=class, pre_norm) nor SigLIP's (patch_bias)", tower is None),
+            ("vision.stem", bool(vision.stem)),
             ("pictures that are no squares", vision.size[0] != vision.size[1]),
             ("grey pictures", len(vision.mean) != 3),
         )

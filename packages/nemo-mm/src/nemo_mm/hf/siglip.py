@@ -115,8 +115,15 @@ def problems(model: ContrastiveModel) -> list[str]:
     found, vision, words = towers.image_problems(image), image.encoder, text.encoder
     assert isinstance(vision, VisionTransformer)
     assert isinstance(words, TextTransformer)
-    if vision.pool != "attention" or vision.pre_norm is not None or vision.patches.bias is None:
-        found.append("its vision transformer is not SigLIP's (pool=attention, pre_norm=false, patch_bias=true)")
+    if (
+        vision.pool != "attention"
+        or vision.pre_norm is not None
+        or vision.patches.bias is None
+        or vision.stem is not None
+    ):
+        found.append(
+            "its vision transformer is not SigLIP's (pool=attention, pre_norm=false, patch_bias=true, no stem)"
+        )
     if words.pool != "final" or words.causal or words.head is None:
         found.append("its text transformer is not SigLIP's (pool=final, causal=false, head=true)")
     if any(hasattr(tower.projection, "weight") for tower in (image, text)):

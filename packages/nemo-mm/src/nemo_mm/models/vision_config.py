@@ -25,7 +25,8 @@ class Vision:
 
     Attributes:
         image_size: Height and width of pictures, pixels; one number for a square.
-        patch_size, width, layers, heads, inner, pool, pre_norm, patch_bias, activation, eps: Of the encoder.
+        patch_size, width, layers, heads, inner, stem, positions, pool, pre_norm, patch_bias, activation, eps: Of the
+            encoder.
         fit, resample, mean, std: Of :class:`~nemo_mm.images.ImageTransform`.
     """
 
@@ -35,6 +36,8 @@ class Vision:
     layers: int = 24
     heads: int = 16
     inner: int | None = None
+    stem: tuple[int, ...] = ()
+    positions: Literal["random", "sincos"] = "random"
     pool: Literal["class", "mean", "attention"] = "class"
     pre_norm: bool = True
     patch_bias: bool = False
@@ -62,6 +65,8 @@ class Vision:
             self.heads,
             self.inner,
             channels=len(self.mean),
+            stem=self.stem,
+            positions=self.positions,
             pool=self.pool,
             pre_norm=self.pre_norm,
             patch_bias=self.patch_bias,
