@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
+import numpy as np
 import pytest
 
 from nemo_core.errors import ConfigError, DataError
@@ -64,6 +66,17 @@ def test_names_and_tags(folder):
     assert plain.second[1:] == [f"a {plain.second[0].split()[1]}", "b"]
     toned = next(data[i] for i in range(len(data)) if data.records[i]["skin_tone"])
     assert (len(toned.second), toned.others) == (1, [])
+
+
+def test_tones_of_an_emoji_lie_together(folder):
+    data = Emoji(folder, "train", together=True)
+    names = [data[index].second[0].partition(":")[0] for index in range(len(data))]
+    places = np.cumsum([0, *data.groups])
+    runs = [names[start:end] for start, end in itertools.pairwise(places)]
+    assert places[-1] == len(data)
+    assert all(len(set(run)) == 1 for run in runs)
+    assert sorted({len(run) for run in runs}) == [1, 4]
+    assert not hasattr(Emoji(folder, "train"), "groups")
 
 
 def test_parts_of_captions_by_themselves(folder):

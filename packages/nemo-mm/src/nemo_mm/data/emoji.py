@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -45,6 +46,8 @@ class Emoji(Configured):
         tags: Whether training also takes the picture's aliases and tags for captions.
         parts: Whether training also takes for captions of an emoji in a skin tone what is before the tone, and the tone
             alone: what is to be composed is then met by itself, too.
+        together: Whether training meets the tones of an emoji one after the other, so mostly in one batch: there only
+            the tone tells what belongs together.
         fold: Which of the ten divisions.
 
     Raises:
@@ -53,7 +56,14 @@ class Emoji(Configured):
     """
 
     def __init__(
-        self, folder: str | Path | None, split: Split, *, tags: bool = False, parts: bool = False, fold: int = 0
+        self,
+        folder: str | Path | None,
+        split: Split,
+        *,
+        tags: bool = False,
+        parts: bool = False,
+        together: bool = False,
+        fold: int = 0,
     ) -> None:
         if folder is None or not Path(folder, "captions.jsonl").is_file():
             raise ConfigError(
@@ -67,6 +77,9 @@ class Emoji(Configured):
             raise ConfigError(f"fold is {fold}", hint=f"0 to {FOLDS - 1}")
         self.folder, self.split, self.tags, self.parts, self.fold = Path(folder), split, tags, parts, fold
         self.records = _split(_read(self.folder / "captions.jsonl"), fold)[split]
+        if together:
+            bases = itertools.groupby(self.records, lambda each: (_base(each), each["skin_tone"] is None))
+            self.groups = [len([*several]) for _, several in bases]
 
     def __len__(self) -> int:
         return len(self.records)
@@ -78,15 +91,21 @@ class Emoji(Configured):
         if self.tags and record["skin_tone"] is None:
             captions += [text.replace("_", " ") for text in (*record["aliases"], *record["tags"])]
         if self.parts and record["skin_tone"] is not None:
-            captions += [captions[0].removesuffix(record["skin_tone"]).rstrip(": "), record["skin_tone"]]
+            captions += [_base(record).rstrip(": "), record["skin_tone"]]
         others = [] if self.split not in ("composition", "new_bases") else self.others(index)
         return Pair(self.folder / record["image"], captions, record["image"], others=others)
 
     def others(self, index: int) -> list[str]:
         """Return the captions of an emoji in the four skin tones that are not its own."""
         record = self.records[index]
-        base = record["caption"].removesuffix(record["skin_tone"])
+        base = _base(record)
         return [base + tone for tone in TONES if tone != record["skin_tone"]]
+
+
+def _base(record: dict[str, Any]) -> str:
+    """Return what stands before the skin tone in a caption; all of it where there is none."""
+    caption: str = record["caption"]
+    return caption.removesuffix(record["skin_tone"] or "")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -107,7 +126,7 @@ def _split(records: list[dict[str, Any]], fold: int) -> dict[str, list[dict[str,
     toned: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in records:
         if record["skin_tone"] is not None:
-            toned[record["caption"].removesuffix(record["skin_tone"])].append(record)
+            toned[_base(record)].append(record)
     bases = sorted(toned)
     plain = [record for record in records if record["skin_tone"] is None]
     # A base of new_bases must not be trained on without a tone either; its plain emoji is left out of everything.
