@@ -106,7 +106,8 @@ class VisionTransformer(NeuralModule):
         self.class_token = nn.Parameter(torch.randn(width) * width**-0.5) if pool == "class" else None
         self.positions = nn.Parameter(torch.randn(tokens, width) * width**-0.5)
         if positions == "sincos":
-            self.positions.data[tokens - self.grid[0] * self.grid[1] :] = sincos_2d(*self.grid, width)
+            places = sincos_2d(*self.grid, width, base=float(max(self.grid)))
+            self.positions.data[tokens - len(places) :] = places
         self.pre_norm = nn.LayerNorm(width, eps) if pre_norm else None
         self.transformer = Transformer(layers, width, heads, inner, activation, eps, dropout, recompute)
         self.norm = nn.LayerNorm(width, eps)
