@@ -62,7 +62,7 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
 
     Example:
         >>> references = [["a cat on a mat", "the cat sits on a mat"], ["two dogs run home", "two dogs go home"]]
-        >>> found = score_captions(["a cat on a mat", "a dog"], references)
+        >>> found = score_captions(["a cat on a mat", "dogs run home"], references)
         >>> found.cider > found.same, found.people > found.same
         (True, True)
     """
