@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nemo_core._files import write_atomically
 from nemo_core.cli.output import (
     JsonOption,
     OverwriteOption,
@@ -93,7 +94,7 @@ def caption(
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         lines = [jsonlib.dumps(each.record(), ensure_ascii=False) + "\n" for each in described]
-        output.write_text("".join(lines), encoding="utf-8")
+        write_atomically(output, "".join(lines))
     if json:
         print_json({"captions": [each.record() for each in described], **summary})
     else:

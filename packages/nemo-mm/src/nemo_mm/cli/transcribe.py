@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nemo_core._files import write_atomically
 from nemo_core.cli.audio import BatchSizeOption, ChannelOption, channel_of
 from nemo_core.cli.output import (
     JsonOption,
@@ -99,7 +100,7 @@ def transcribe(
         seconds = time.perf_counter() - started
     for path, content in _contents(files, heard).items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+        write_atomically(path, content)
     _report(heard, seconds, formats if output is None else (), json)
     failed = [each.error for each in heard if each.error is not None]
     for error in failed:
