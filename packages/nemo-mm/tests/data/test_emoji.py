@@ -79,18 +79,6 @@ def test_tones_of_an_emoji_lie_together(folder):
     assert not hasattr(Emoji(folder, "train"), "groups")
 
 
-def test_parts_of_captions_by_themselves(folder):
-    data = Emoji(folder, "train", parts=True)
-    toned = next(data[i] for i in range(len(data)) if data.records[i]["skin_tone"])
-    base, tone = toned.second[0].split(": ")
-    assert toned.second[1:] == [base, tone]
-    assert tone in TONES
-    # What is tested is asked for by its whole name.
-    tested = Emoji(folder, "composition", parts=True)[0]
-    assert tested.second[0].endswith(tuple(TONES))
-    assert len(tested.others) == 4
-
-
 def test_mistakes_are_said(folder, tmp_path):
     with pytest.raises(ConfigError, match="fold is 10"):
         Emoji(folder, "train", fold=10)

@@ -105,6 +105,8 @@ def test_near_places_start_alike_with_sines():
     assert vit.positions.requires_grad
     with pytest.raises(ConfigError, match="positions is"):
         VisionTransformer(8, 4, **SMALL, positions="learned")
+    with pytest.raises(ConfigError, match="4 divides"):
+        VisionTransformer(8, 4, width=18, layers=1, heads=2, positions="sincos")
 
 
 def test_pictures_of_another_size():

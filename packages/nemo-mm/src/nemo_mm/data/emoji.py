@@ -44,8 +44,6 @@ class Emoji(Configured):
         folder: Where ``captions.jsonl`` is.
         split: Which of the four.
         tags: Whether training also takes the picture's aliases and tags for captions.
-        parts: Whether training also takes for captions of an emoji in a skin tone what is before the tone, and the tone
-            alone: what is to be composed is then met by itself, too.
         together: Whether training meets the tones of an emoji one after the other, so mostly in one batch: there only
             the tone tells what belongs together.
         fold: Which of the ten divisions.
@@ -61,7 +59,6 @@ class Emoji(Configured):
         split: Split,
         *,
         tags: bool = False,
-        parts: bool = False,
         together: bool = False,
         fold: int = 0,
     ) -> None:
@@ -75,7 +72,7 @@ class Emoji(Configured):
             raise ConfigError(f"split is {split!r}", hint="train, held_out, composition or new_bases")
         if not 0 <= fold < FOLDS:
             raise ConfigError(f"fold is {fold}", hint=f"0 to {FOLDS - 1}")
-        self.folder, self.split, self.tags, self.parts, self.fold = Path(folder), split, tags, parts, fold
+        self.folder, self.split, self.tags, self.fold = Path(folder), split, tags, fold
         self.records = _split(_read(self.folder / "captions.jsonl"), fold)[split]
         if together:
             bases = itertools.groupby(self.records, lambda each: (_base(each), each["skin_tone"] is None))
@@ -90,8 +87,6 @@ class Emoji(Configured):
         captions = [record["caption"]]
         if self.tags and record["skin_tone"] is None:
             captions += [text.replace("_", " ") for text in (*record["aliases"], *record["tags"])]
-        if self.parts and record["skin_tone"] is not None:
-            captions += [_base(record).rstrip(": "), record["skin_tone"]]
         others = [] if self.split not in ("composition", "new_bases") else self.others(index)
         return Pair(self.folder / record["image"], captions, record["image"], others=others)
 
