@@ -93,9 +93,7 @@ class VisionTransformer(NeuralModule):
         if positions not in ("random", "sincos"):
             raise ConfigError(f"positions is {positions!r}", hint="random or sincos")
         if positions == "sincos" and width % 4:
-            raise ConfigError(
-                f"width is {width}, and sincos needs one that 4 divides", hint="positions=random"
-            )
+            raise ConfigError(f"width is {width}, and sincos needs one that 4 divides", hint="positions=random")
         if pool not in ("class", "attention", "mean"):
             raise ConfigError(f"pool is {pool!r}", hint="class, attention or mean")
         self.image_size, self.patch_size = (height, across), patch_size
