@@ -14,7 +14,7 @@ from nemo_mm.data.scene_questions import words
 NLVR = Path(__file__).parents[4].parent / "shared" / "data" / "nlvr-1300"
 SMALL = ["trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.limit_val_batches=1", "data.questions=4",
          "data.global_batch_size=4", "data.eval_questions=1", "model.architecture.vision.layers=1",
-         "model.architecture.language.num_layers=1", "model.architecture.vision.patch_size=25",
+         "model.architecture.language.num_layers=1", "model.architecture.vision.patch_size=24",
          "model.architecture.merge=1", "experiment.tensorboard=false"]  # fmt: skip
 
 
