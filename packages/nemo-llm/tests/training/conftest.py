@@ -29,7 +29,7 @@ def small(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         base = {
             "name": "small",
             "seed": 3,
-            "trust": ["faulty_parts"],
+            "trust": ["faulty_parts", "nemo_core.testing"],
             "model": {
                 "_target_": "llm.LanguageModel",
                 "architecture": {

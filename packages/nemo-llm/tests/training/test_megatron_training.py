@@ -43,7 +43,7 @@ def test_a_training_learns_logs_and_writes(small: Small) -> None:
 def test_a_resumed_run_goes_on_as_if_it_had_never_stopped(small: Small, tmp_path: Path) -> None:
     whole = train(small())
     config = small(
-        trainer={"callbacks": [{"_target_": "faulty_parts.Preempted", "step": 3, "note": str(tmp_path / "note")}]},
+        trainer={"callbacks": [{"_target_": "nemo_core.testing.Preempted", "step": 3, "note": str(tmp_path / "note")}]},
         experiment={"dir": str(tmp_path / "parts")},
     )
     first = train(config)
@@ -113,7 +113,7 @@ def launch(config: dict[str, Any], tmp_path: Path, *arguments: str) -> subproces
 def test_another_layout_reads_the_checkpoint(small: Small, tmp_path: Path) -> None:
     config = small(model={"architecture": {"dropout": 0.0}})
     whole = train(config)
-    stop = {"_target_": "faulty_parts.Preempted", "step": 3, "note": str(tmp_path / "note")}
+    stop = {"_target_": "nemo_core.testing.Preempted", "step": 3, "note": str(tmp_path / "note")}
     first = train(
         small(
             model={"architecture": {"dropout": 0.0}}, trainer={"callbacks": [stop]}, experiment={"version": "stopped"}

@@ -45,8 +45,8 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("freeze", ["[]", "[reader.encoder]", "[reader]"])
 def test_a_stopped_run_with_adapters_ends_as_one_that_was_not(freeze: str, tmp_path: Path) -> None:
     stop = [
-        "trust=[preempted]",
-        f"+trainer.callbacks=[{{_target_: preempted.Preempted, step: 4, note: {tmp_path}/note}}]",
+        "trust=[nemo_core.testing]",
+        f"+trainer.callbacks=[{{_target_: nemo_core.testing.Preempted, step: 4, note: {tmp_path}/note}}]",
     ]
 
     def config(folder: str, *more: str) -> Any:

@@ -105,6 +105,7 @@ def test_cached_generation_is_that_of_the_whole_model(built: VisionLanguageModel
     "changes",
     [
         {"merge": 2},
+        {"merge": [1, 2]},
         {"projector": "linear", "projector_bias": False},
         {"class_feature": True},
         {"features": 1},
@@ -133,6 +134,11 @@ def test_kinds_of_readers_learn(running: None, changes: dict[str, Any]) -> None:
     [
         ({"media_token": 99}, "media_token is 99"),
         ({"merge": 3}, "do not divide"),
+        ({"merge": [1, 3]}, "do not divide into 1 x 3 patches"),
+        ({"merge": [2, 0]}, r"merge is \(2, 0\)"),
+        ({"merge": [1, 2, 1]}, "merge is"),
+        ({"merge": "two"}, "merge is 'two'"),
+        ({"vision": {**VISION, "image_size": [28]}}, "vision.image_size is"),
         ({"features": 5}, "features is 5"),
         ({"projector": "deep"}, "projector is 'deep'"),
         ({"class_feature": True, "merge": 2}, "class_feature"),

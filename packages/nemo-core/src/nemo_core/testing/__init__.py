@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nemo_core.testing.modules import check_module as check_module
     from nemo_core.testing.peers import NVIDIA_NEMO as NVIDIA_NEMO
     from nemo_core.testing.peers import peer_environment as peer_environment
+    from nemo_core.testing.preemption import Preempted as Preempted
     from nemo_core.testing.rules import CheckResult as CheckResult
     from nemo_core.testing.rules import check_plugin as check_plugin
 

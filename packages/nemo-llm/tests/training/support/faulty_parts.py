@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,18 +21,6 @@ class FailsOnOneRank(Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx == 1 and int(os.environ.get("RANK", "0")) == self.rank:
             raise ValueError("the memory of this rank has gone")
-
-
-class Preempted(Callback):
-    """Asks its own process to stop, as a scheduler does, before a step; once."""
-
-    def __init__(self, step: int, note: str) -> None:
-        self.step, self.note = step, Path(note)
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == self.step - 1 and not self.note.exists():
-            self.note.touch()
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Poison(Callback):

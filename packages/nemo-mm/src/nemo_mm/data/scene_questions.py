@@ -47,11 +47,13 @@ _COLOUR_OF = {"yellow": "yellow", "black": "black", "#0099ff": "blue"}
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """What is drawn: its colour and shape, and where its upper edge is, pixels from above."""
+    """What is drawn: its colour and shape, where its upper and left edges are in its box, and its size; pixels."""
 
     colour: str
     shape: str
     top: int
+    left: int = 0
+    size: int = 20
 
 
 Boxes = Sequence[Sequence[Thing]]
@@ -109,12 +111,13 @@ def _scene(line: str, folder: Path, where: str) -> Scene:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{where}: is no scene of NLVR ({type(error).__name__}: {error})",
-            hint="a line has image, split and objects: three lists with type, color and y_loc",
+            hint="a line has image, split and objects: three lists with type, color, y_loc, x_loc and size",
         ) from None
 
 
 def _thing(values: dict[str, Any]) -> Thing:
-    return Thing(_COLOUR_OF[str(values["color"]).lower()], str(values["type"]), int(values["y_loc"]))
+    place = (int(values[name]) for name in ("y_loc", "x_loc", "size"))
+    return Thing(_COLOUR_OF[str(values["color"]).lower()], str(values["type"]), *place)
 
 
 def _content(scene: Scene) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import torch
 from nemo_core.errors import ConfigError, DataError
 from nemo_llm.data.module import LanguageDataModule
 from nemo_mm.data.conversations import expanded
-from nemo_mm.data.scene_questions import Balance, Question, Scene, descriptions_of, questions_of, read_scenes
+from nemo_mm.data.scene_questions import Balance, Question, Scene, Thing, descriptions_of, questions_of, read_scenes
 from nemo_mm.data.tiled_pictures import IMAGE, Picture
 from nemo_mm.evaluation.answers import Asked
 from nemo_mm.images import open_image
@@ -31,9 +32,9 @@ class SceneData(LanguageDataModule):
     """NLVR's pictures, each with several questions about it in one conversation.
 
     Questions and answers are of :mod:`~nemo_mm.data.scene_questions`, balanced in kind and answer. In training each
-    epoch draws others, and the boxes of a picture are put in another order, mirrored left to right, and some exchanged
-    with those of another picture; what is in them is known, so answers stay right. Validation and test ask fixed
-    questions about pictures as they are.
+    epoch draws others, and other pictures: boxes come in another order and mirrored, some from other pictures, and
+    in them some things are pasted over by others of their size (Ghiasi et al., 2021, arXiv:2012.07177). What is where
+    is known, so answers stay right. Validation and test ask fixed questions about pictures as they are.
 
     Args:
         folder: With ``questions.jsonl`` and the images; see :func:`~nemo_mm.data.scene_questions.read_scenes`.
@@ -44,7 +45,7 @@ class SceneData(LanguageDataModule):
         descriptions: Boxes of a training row for which is also asked what is in them, at most three: an answer of
             one word tells the encoder little of what there is to see.
         held_out: Pictures of the training set that are kept for validation.
-        exchange: How likely a box is taken from another picture, in training.
+        exchange: How likely a box is taken from another picture, and how likely a thing in it, in training.
         global_batch_size, eval_global_batch_size, shuffle, num_workers, prefetch, seed: See
             :class:`~nemo_llm.data.module.LanguageDataModule`.
 
@@ -198,6 +199,11 @@ class _Training:
         # Boxes as they are, and the picture around them, which is the same for all.
         self.boxes = np.stack([_boxes(open_image(scene.image)) for scene in self.scenes])  # (N, 3, 100, 100, 3)
         self.frame = open_image(self.scenes[0].image)
+        self.alike: dict[Any, list[tuple[Thing, np.ndarray]]] = {}
+        for scene, pictures in zip(self.scenes, self.boxes, strict=True):
+            for things, pixels in zip(scene.boxes, pictures, strict=True):
+                for thing in things:
+                    self.alike.setdefault(_alike(thing, things), []).append((thing, pixels[_where(thing)]))
         self.balance = Balance(scene.boxes for scene in self.scenes)
 
     def __len__(self) -> int:
@@ -213,13 +219,26 @@ class _Training:
         exchanged = rng.random(3) < self.data.exchange
         for place, box in enumerate(rng.permutation(3)):
             scene = others[place] if exchanged[place] else index
-            pixels = self.boxes[scene, box]
+            pixels, drawn = self._redrawn(self.boxes[scene, box], self.scenes[scene].boxes[box], rng)
             picture[:, place * _STEP : place * _STEP + _BOX] = pixels[:, ::-1] if rng.random() < 0.5 else pixels
-            things.append(self.scenes[scene].boxes[box])
+            things.append(drawn)
         questions = self.balance.draw(questions_of(things), self.data.questions, rng)
         questions += [descriptions_of(things)[box] for box in rng.permutation(3)[: self.data.descriptions]]
         questions = [questions[place] for place in rng.permutation(len(questions))]
         return self.data.row(self.data.pictures.transform.fit(picture), questions)
+
+    def _redrawn(
+        self, pixels: np.ndarray, things: Sequence[Thing], rng: np.random.Generator
+    ) -> tuple[np.ndarray, Sequence[Thing]]:
+        """Return a box in which some things have become others of their size, and what is in it then."""
+        pixels, drawn = pixels.copy(), list(things)
+        for place in (rng.random(len(things)) < self.data.exchange).nonzero()[0]:
+            thing = things[place]
+            alike = self.alike[_alike(thing, things)]
+            other, cut = alike[rng.integers(len(alike))]
+            pixels[_where(thing)] = cut
+            drawn[place] = dataclasses.replace(thing, colour=other.colour, shape=other.shape)
+        return pixels, drawn
 
 
 class _Fixed:
@@ -234,6 +253,15 @@ class _Fixed:
     def __getitem__(self, index: int) -> dict[str, Any]:
         picture = self.data.pictures.transform.fit(open_image(self.scenes[index].image))
         return self.data.row(picture, self.questions[index])
+
+
+def _alike(thing: Thing, box: Sequence[Thing]) -> Any:
+    """Return what a thing shares with those that may take its place: towers stay towers of squares."""
+    return thing.size, all(each.shape == "square" for each in box)
+
+
+def _where(thing: Thing) -> tuple[slice, slice]:
+    return slice(thing.top, thing.top + thing.size), slice(thing.left, thing.left + thing.size)
 
 
 def _boxes(picture: np.ndarray) -> np.ndarray:

@@ -209,7 +209,7 @@ def _check_exportable(config: Any, folder: Path) -> None:
         what
         for what, is_wrong in (
             ("tiles", bool(config.tiles)),
-            ("merge above 1", config.merge > 1),
+            ("merge above 1", config.merged != (1, 1)),
             ("a linear projector", config.projector != "mlp"),
             ("vision that is neither CLIP's (pool=class, pre_norm) nor SigLIP's (patch_bias)", tower is None),
             ("vision.stem", bool(vision.stem)),

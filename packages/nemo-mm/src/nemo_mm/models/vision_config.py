@@ -51,7 +51,7 @@ class Vision:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of pictures, pixels."""
-        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+        return _pair("vision.image_size", self.image_size)
 
     def encoder(self) -> VisionTransformer:
         """Return the encoder, with new weights."""
@@ -94,7 +94,7 @@ class VisionLanguageConfig(MultimodalConfig):
         features: Behind how many of the encoder's layers features are taken; negative numbers count from the end: -1 is
             behind all but the last, 0 behind all.
         class_feature: Whether the class token's feature is kept.
-        merge: Features of so many patches down and across become one (Qwen2-VL, arXiv:2409.12191).
+        merge: Features of so many patches down and across become one (Qwen2-VL, arXiv:2409.12191); one number for both.
         projector: ``mlp``: two layers with a GELU (LLaVA 1.5, arXiv:2310.03744), ``linear``: one.
         projector_bias: Whether its layers have biases.
         tiles: Grids of tiles, (rows, columns), among which the best for a picture is chosen (LLaVA-NeXT); none:
@@ -110,7 +110,7 @@ class VisionLanguageConfig(MultimodalConfig):
     vision: Vision = Vision()
     features: int = -1
     class_feature: bool = False
-    merge: int = 1
+    merge: int | tuple[int, int] = 1
     projector: Literal["mlp", "linear"] = "mlp"
     projector_bias: bool = True
     tiles: tuple[tuple[int, int], ...] = ()
@@ -121,14 +121,14 @@ class VisionLanguageConfig(MultimodalConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "tiles", tuple((int(rows), int(columns)) for rows, columns in self.tiles))
-        height, width = self.vision.size
-        if height % (self.vision.patch_size * self.merge) or width % (self.vision.patch_size * self.merge):
+        (height, width), (down, across) = self.vision.size, self.merged
+        if height % (self.vision.patch_size * down) or width % (self.vision.patch_size * across):
             raise ConfigError(
-                f"pictures of {height} x {width} pixels do not divide into {self.merge} x {self.merge} patches of "
+                f"pictures of {height} x {width} pixels do not divide into {down} x {across} patches of "
                 f"{self.vision.patch_size}",
                 hint="change vision.image_size, vision.patch_size or merge",
             )
-        if self.class_feature and (self.merge > 1 or self.tiles or self.vision.pool != "class"):
+        if self.class_feature and (self.merged != (1, 1) or self.tiles or self.vision.pool != "class"):
             raise ConfigError("class_feature goes with vision.pool=class, and without merge and tiles")
         if self.tiles and self.language.rope.sections is not None:
             raise ConfigError("tiles have no positions in height and width", hint="leave language.rope.sections out")
@@ -138,10 +138,15 @@ class VisionLanguageConfig(MultimodalConfig):
             raise ConfigError(f"features is {self.features}, and the encoder has {self.vision.layers} layers")
 
     @property
+    def merged(self) -> tuple[int, int]:
+        """How many patches down and across make one feature."""
+        return _pair("merge", self.merge)
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Features of a picture, or of a tile, down and across."""
-        step = self.vision.patch_size * self.merge
-        return self.vision.size[0] // step, self.vision.size[1] // step
+        (height, width), (down, across) = self.vision.size, self.merged
+        return height // (self.vision.patch_size * down), width // (self.vision.patch_size * across)
 
     @property
     def each(self) -> int:
@@ -168,3 +173,11 @@ class VisionLanguageConfig(MultimodalConfig):
         if not isinstance(given, Mapping):
             raise ConfigError(f"data.architecture is {given!r}", hint="as model.architecture: ${model.architecture}")
         return cls.from_dict({**given, "language": ModelConfig(vocab_size=1), "media_token": 0})
+
+
+def _pair(name: str, value: int | tuple[int, ...]) -> tuple[int, int]:
+    """Return a number for down and one for across; one alone is both."""
+    both = (value, value) if isinstance(value, int) else value
+    if not isinstance(both, tuple) or len(both) != 2 or any(not isinstance(each, int) or each < 1 for each in both):
+        raise ConfigError(f"{name} is {value!r}", hint="give a number of at least 1, or two: down and across")
+    return both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -52,7 +53,7 @@ class VisionReader(MediaReader):
         self.transform = config.vision.transform()
         self.encoder = config.vision.encoder()
         self.projector = Projector(
-            config.vision.width * config.merge**2,
+            config.vision.width * math.prod(config.merged),
             config.hidden_size,
             kind=config.projector,
             bias=config.projector_bias,
@@ -123,10 +124,10 @@ class VisionReader(MediaReader):
         found = self.encoder.hidden(standard, self.layers)
         if self.encoder.class_token is not None and not self.config.class_feature:
             found = found[:, 1:]
-        merge = self.config.merge
-        if merge > 1:
+        down, across = self.config.merged
+        if (down, across) != (1, 1):
             rows, columns = self.config.grid
-            found = found.unflatten(1, (rows, merge, columns, merge)).transpose(2, 3).flatten(3).flatten(1, 2)
+            found = found.unflatten(1, (rows, down, columns, across)).transpose(2, 3).flatten(3).flatten(1, 2)
         projected: Tensor = self.projector(found)
         return projected
 
