@@ -103,3 +103,8 @@ def test_fidelity(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run([*command, *real, "--per-class", "0"]) == 2
     assert run([*command, "--real", str(tmp_path / "none")]) == 2
     assert "is no folder" in capsys.readouterr().err
+    texts = ["mm", "fidelity", str(models / "texts.nemo"), "--judge", str(models / "judge.nemo"), *real]
+    assert run([*texts, "--text", "a {}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 6
+    assert run(texts) == 2
+    assert "makes images of texts" in capsys.readouterr().err

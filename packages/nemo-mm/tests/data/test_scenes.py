@@ -87,7 +87,11 @@ def seen(box: np.ndarray) -> dict[str, int]:
         for top, side in np.argwhere(lowest):
             here = left[top : top + size, side : side + size]
             for (colour, shape, of), pixels in STAMPS.items():
-                if of == size and tuple(here[-1, size // 2]) == RGB[colour] and any((here == each).all() for each in (pixels, pixels[:, ::-1])):
+                if (
+                    of == size
+                    and tuple(here[-1, size // 2]) == RGB[colour]
+                    and any((here == each).all() for each in (pixels, pixels[:, ::-1]))
+                ):
                     found[f"{colour} {shape}"] = found.get(f"{colour} {shape}", 0) + 1
                     left[top : top + size, side : side + size] = GREY
                     break

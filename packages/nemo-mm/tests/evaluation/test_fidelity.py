@@ -8,6 +8,7 @@ from generation_support import NAMES, make_generator, make_judge
 from nemo_core.errors import ConfigError
 from nemo_mm.data import LabelledPicture
 from nemo_mm.evaluation import frechet_distance, measure_fidelity
+from nemo_mm.modules import CharacterEncoder
 
 
 def pictures(count: int, seed: int) -> list[LabelledPicture]:
@@ -41,3 +42,17 @@ def test_a_judge_of_other_classes_is_refused():
         measure_fidelity(make_generator(), make_judge(["cat", "dog", "bat"]), pictures(3, 0), steps=1)
     with pytest.raises(ConfigError, match="the judge knows"):
         measure_fidelity(make_generator(), make_judge(["cat", "dog"]), pictures(3, 0), steps=1)
+
+
+def test_a_model_of_texts_is_asked_in_words():
+    reads = {"network": {"classes": None, "text_width": 4}, "text_encoder": CharacterEncoder(4)}
+    model, judge = make_generator(**reads), make_judge()
+    found = measure_fidelity(model, judge, pictures(6, 0), per_class=2, text="a {}", steps=1, seed=3)
+    images = torch.cat([model.sample(texts=f"a {name}", n=2, steps=1, seed=3) for name in NAMES])
+    assert int((found.images.int() - images.int()).abs().max()) <= 1
+    with pytest.raises(ConfigError, match="makes images of texts"):
+        measure_fidelity(model, judge, pictures(3, 0), steps=1)
+    with pytest.raises(ConfigError, match="no place for classes"):
+        measure_fidelity(model, judge, pictures(3, 0), text="a cat", steps=1)
+    with pytest.raises(ConfigError, match="it takes classes"):
+        measure_fidelity(make_generator(), judge, pictures(3, 0), text="a {}", steps=1)

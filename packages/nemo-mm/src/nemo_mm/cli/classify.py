@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nemo_core.cli.output import JsonOption, print_json, print_problem, table
+
+if TYPE_CHECKING:
+    from nemo_core.errors import DataError
+    from nemo_mm.models.contrastive import Match
 
 __all__ = ["classify"]
 
@@ -31,8 +36,8 @@ def classify(
     Example:
       nemo mm classify runs/clip_digits/latest digit.png --labels "a handwritten three,a handwritten eight"
     """
-    from nemo_core.errors import ConfigError, DataError
-    from nemo_mm.cli.shared import find_pictures, restore_contrastive
+    from nemo_core.errors import ConfigError
+    from nemo_mm.cli.shared import embed_readable, find_pictures, restore_contrastive
 
     found = restore_contrastive(model, device)
     names = found.classes if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
@@ -40,20 +45,13 @@ def classify(
         raise ConfigError("there are no labels to choose from", hint='give some: --labels "a cat,a dog"')
     if bad := [each for each in template or () if "{}" not in each]:
         raise ConfigError(f"--template {bad[0]!r} has no place for labels", hint='such as --template "a photo of a {}"')
-    failed: list[DataError] = []
-    records: list[dict[str, Any]] = []
-    for path in find_pictures(images):
-        try:
-            matches = found.classify([path], None if labels is None else names, templates=template)[0]
-        except DataError as error:
-            failed.append(error)
-            records.append({"image": str(path), "error": error.message})
-            continue
-        ranked = [
-            {"label": one.name, "probability": round(one.probability, 6), "score": round(one.score, 6)}
-            for one in matches[:top]
-        ]
-        records.append({"image": str(path), "label": matches[0].name, "labels": ranked})
+    if labels is None:
+        template = template or found.templates
+    pictures = find_pictures(images)
+    rows, good, failed = embed_readable(found, "image", pictures)
+    matches = found.rank(rows, found.embed_classes(names, template or ["{}"]), names, top) if good else []
+    best, unread = dict(zip(good, matches, strict=True)), iter(failed)
+    records = [_record(path, best[path]) if path in best else _failure(path, next(unread)) for path in pictures]
     if json:
         print_json(records)
     elif len(failed) < len(records):
@@ -62,6 +60,17 @@ def classify(
         print_problem("error", each.message, each.hint)
     if failed:
         raise typer.Exit(1)
+
+
+def _record(path: Path, matches: list[Match]) -> dict[str, Any]:
+    ranked = [
+        {"label": one.name, "probability": round(one.probability, 6), "score": round(one.score, 6)} for one in matches
+    ]
+    return {"image": str(path), "label": matches[0].name, "labels": ranked}
+
+
+def _failure(path: Path, error: DataError) -> dict[str, Any]:
+    return {"image": str(path), "error": error.message}
 
 
 def _rows(record: dict[str, Any]) -> list[tuple[str, str, float]]:

@@ -15,8 +15,14 @@ __all__ = ["fidelity"]
 
 
 def fidelity(
-    model: Annotated[str, typer.Argument(help="Generator of classes: archive (.nemo), run folder, or published name.")],
+    model: Annotated[str, typer.Argument(help="Generator: archive (.nemo), run folder, or published name.")],
     judge: Annotated[str, typer.Option(metavar="MODEL", help="Classifier that tells the same classes apart.")],
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text", "-t", metavar="TEXT", help="What a generator of texts is asked for, with {} for classes."
+        ),
+    ] = None,
     real: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Real pictures, a folder for each class. [default: MNIST's test images]"),
@@ -42,6 +48,7 @@ def fidelity(
 
     Example:
       nemo mm fidelity runs/dit_digits/latest --judge runs/digit_judge/latest -o grid.png
+      nemo mm fidelity runs/dit_captions/latest --judge runs/digit_judge/latest --text "a handwritten {}"
     """
     if per_class < 1:
         raise ConfigError(f"--per-class {per_class}: nothing would be made", hint="100, say")
@@ -70,6 +77,7 @@ def fidelity(
             known,
             others=further,
             per_class=per_class,
+            text=text,
             after_step=advance,
             steps=steps,
             guidance=guidance,

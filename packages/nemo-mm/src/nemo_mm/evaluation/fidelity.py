@@ -57,33 +57,30 @@ def measure_fidelity(
     *,
     others: Any = None,
     per_class: int = 100,
+    text: str | None = None,
     after_step: Callable[[int], None] | None = None,
     **sampling: Any,
 ) -> Fidelity:
     """Make images of all classes and let a classifier judge them that never saw any made by this model.
 
     Args:
-        model: Makes images of classes.
+        model: Makes images of classes, or of texts.
         judge: Tells the same classes apart.
         real: Data set of pictures with classes that neither was trained on.
         others: Further real pictures, for what the Fréchet distance is where nothing is made; the first of them are
             taken, as many as images are made.
         per_class: Images of each class.
+        text: What a model of texts is asked for, the judge's name of a class at ``{}``.
         after_step: Called with the number of images, after each step of theirs.
         sampling: ``steps``, ``guidance``, ``sampler``, ``seed`` and ``batch_size`` of :meth:`ImageGenerator.sample`.
 
     Raises:
-        ConfigError: The two know different classes.
+        ConfigError: The two know different classes, or ``text`` has no ``{}``.
     """
     names = judge.class_names
-    count = model.network.num_classes
-    if count != len(names) or (model.class_names is not None and model.class_names != names):
-        raise ConfigError(
-            f"the model makes {model.class_names or count}, and the judge knows {names}",
-            hint="take a judge that was trained on the same classes",
-        )
+    conditions = _asked_for(model, names, text)
     started = time.perf_counter()
-    images = model.sample(classes=list(range(len(names))), n=per_class, after_step=after_step, **sampling)
+    images = model.sample(**conditions, n=per_class, after_step=after_step, **sampling)
     seconds = time.perf_counter() - started
     wanted = torch.arange(len(names)).repeat_interleave(per_class)
     probabilities, features = judge.judge(images)
@@ -115,6 +112,25 @@ def measure_fidelity(
         seconds=seconds,
         images=images,
     )
+
+
+def _asked_for(model: ImageGenerator, names: list[str], text: str | None) -> dict[str, Any]:
+    """Return the classes or texts that :meth:`ImageGenerator.sample` is to make."""
+    if text is not None:
+        if "{}" not in text:
+            raise ConfigError(f"the text {text!r} has no place for classes", hint='such as "a photo of a {}"')
+        return {"texts": [text.replace("{}", name) for name in names]}
+    count = model.network.num_classes
+    if count is None and model.network.text_width is not None:
+        raise ConfigError(
+            "the model makes images of texts", hint='say what to ask for, with {} for the class: "a photo of a {}"'
+        )
+    if count != len(names) or (model.class_names is not None and model.class_names != names):
+        raise ConfigError(
+            f"the model makes {model.class_names or count}, and the judge knows {names}",
+            hint="take a judge that was trained on the same classes",
+        )
+    return {"classes": list(range(len(names)))}
 
 
 def _all_of(pictures: Any, limit: int | None = None) -> tuple[Tensor, Tensor]:
