@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from nemo_core.errors import ConfigError
 from nemo_mm.data.scene_questions import BOXES, COLOURS, SHAPES, descriptions_of, scene_tokenizer
 from nemo_mm.data.scenes import SceneData
 
@@ -138,3 +139,8 @@ def test_nothing_is_exchanged_where_nothing_is_to_be(rows: Any) -> None:
     text = rows.data.tokenizer.decode(row["tokens"].tolist())
     said = {part.split("<end>")[0].strip() for part in text.split("what is in the ")[1:]}
     assert {each.split("?")[1].strip() for each in said} == asked
+
+
+def test_what_is_not_likely_is_refused(rows: Any) -> None:
+    with pytest.raises(ConfigError, match=r"data\.exchange is 2"):
+        SceneData(rows.data.folder, **OPTIONS, exchange=2.0)

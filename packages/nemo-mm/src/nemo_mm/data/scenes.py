@@ -50,7 +50,7 @@ class SceneData(LanguageDataModule):
             :class:`~nemo_llm.data.module.LanguageDataModule`.
 
     Raises:
-        ConfigError: No folder is given.
+        ConfigError: No folder is given, or a number is out of range.
         DataError: It does not hold what is needed.
     """
 
@@ -79,6 +79,8 @@ class SceneData(LanguageDataModule):
                 "data.folder is not given",
                 hint="data.folder=PATH of NLVR's pictures (questions.jsonl and images); docs: vision_language",
             )
+        if not 0 <= exchange <= 1:
+            raise ConfigError(f"data.exchange is {exchange}", hint="it is how likely something is: give 0 to 1")
         self.architecture = VisionLanguageConfig.reading(architecture)
         self.pictures = self.architecture.pictures()
         if self.pictures.fixed is None:
