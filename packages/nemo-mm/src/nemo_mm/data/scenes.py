@@ -234,8 +234,10 @@ class _Training:
     ) -> tuple[np.ndarray, Sequence[Thing]]:
         """Return a box in which some things have become others of their size, and what is in it then."""
         pixels, drawn = pixels.copy(), list(things)
-        for place in (rng.random(len(things)) < self.data.exchange).nonzero()[0]:
-            thing = things[place]
+        exchanged = rng.random(len(things)) < self.data.exchange
+        for place, thing in enumerate(things):
+            if not exchanged[place]:
+                continue
             alike = self.alike[_alike(thing, things)]
             other, cut = alike[rng.integers(len(alike))]
             pixels[_where(thing)] = cut
