@@ -12,9 +12,9 @@ REPORT_EVERY = 1000
 CHUNK = 32
 
 
-def load(folder, library):
+def load(folder, backend):
     """Return a function from a text to its tokens, the token at the end of a document, and the vocabulary's size."""
-    if library == "tokenizers":
+    if backend == "tokenizers":
         from tokenizers import Tokenizer
 
         bare = Tokenizer.from_file(f"{folder}/tokenizer.json")
@@ -28,12 +28,12 @@ def load(folder, library):
 class Encoder:
     """What each process of the pool does with a line."""
 
-    def __init__(self, folder, library):
-        self.folder, self.library = folder, library
+    def __init__(self, folder, backend):
+        self.folder, self.backend = folder, backend
 
     def initialize(self):
         """Load the tokenizer, once per process."""
-        Encoder.tokenize, Encoder.eod, _ = load(self.folder, self.library)
+        Encoder.tokenize, Encoder.eod, _ = load(self.folder, self.backend)
 
     def encode(self, line):
         """Return tokens and lengths of the document in a line, and the size of the line."""
@@ -46,9 +46,9 @@ class Encoder:
         return {"text": ids}, {"text": lengths}, len(line)
 
 
-def main(lines, output, workers, folder, library):
-    encoder = Encoder(folder, library)
-    _, _, vocab_size = load(folder, library)
+def main(lines, output, workers, folder, backend):
+    encoder = Encoder(folder, backend)
+    _, _, vocab_size = load(folder, backend)
     torch.set_num_threads(1)
     start = time.perf_counter()
     with open(lines, encoding="utf-8") as file, multiprocessing.Pool(workers, encoder.initialize) as pool:
