@@ -100,6 +100,12 @@ def test_bad_lines_are_named(tmp_path: Path) -> None:
     (tmp_path / "questions.jsonl").write_text('{"image": "a.png", "split": "train"}\n')
     with pytest.raises(DataError, match="line 1: is no scene"):
         read_scenes(tmp_path)
+    outside = '{"type": "circle", "color": "Black", "y_loc": 85, "x_loc": 3, "size": 20}'
+    (tmp_path / "questions.jsonl").write_text(
+        f'{{"image": "a.png", "split": "train", "objects": [[{outside}], [], []]}}\n'
+    )
+    with pytest.raises(DataError, match=r"line 1: .* 20 pixels at 3, 85 is not inside its box"):
+        read_scenes(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         read_scenes(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=r"data\.folder"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from nemo_core.errors import ConfigError
-from nemo_mm.data.scene_questions import BOXES, COLOURS, SHAPES, descriptions_of, scene_tokenizer
+from nemo_mm.data.scene_questions import BOXES, COLOURS, NUMBERS, SHAPES, descriptions_of, scene_tokenizer
 from nemo_mm.data.scenes import SceneData
 
 RGB = {"yellow": (255, 255, 0), "black": (0, 0, 0), "blue": (0, 153, 255)}
@@ -106,13 +106,12 @@ def test_what_is_drawn_is_what_is_asked_about(rows: Any, seed: int) -> None:
     row = rows.sample(seed % len(rows), np.random.default_rng(seed))
     text = rows.data.tokenizer.decode(row["tokens"].tolist())
     picture = row["picture"].pixels[0].transpose(1, 2, 0)
-    numbers = ("zero", "one", "two", "three", "four", "five", "six")
     for place, name in enumerate(BOXES):
         answer = text.split(f"what is in the {name} box ?")[1].split("<end>")[0].strip()
         said = {}
         for group in answer.split(" , "):
             number, colour, shape = group.split()
-            said[f"{colour} {shape.removesuffix('s')}"] = numbers.index(number)
+            said[f"{colour} {shape.removesuffix('s')}"] = NUMBERS.index(number)
         assert seen(picture[:, place * 150 : place * 150 + 100]) == said
 
 

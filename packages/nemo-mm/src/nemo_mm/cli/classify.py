@@ -10,7 +10,6 @@ import typer
 from nemo_core.cli.output import JsonOption, print_json, print_problem, table
 
 if TYPE_CHECKING:
-    from nemo_core.errors import DataError
     from nemo_mm.models.contrastive import Match
 
 __all__ = ["classify"]
@@ -51,7 +50,10 @@ def classify(
     rows, good, failed = embed_readable(found, "image", pictures)
     matches = found.rank(rows, found.embed_classes(names, template or ["{}"]), names, top) if good else []
     best, unread = dict(zip(good, matches, strict=True)), iter(failed)
-    records = [_record(path, best[path]) if path in best else _failure(path, next(unread)) for path in pictures]
+    records = [
+        _record(path, best[path]) if path in best else {"image": str(path), "error": next(unread).message}
+        for path in pictures
+    ]
     if json:
         print_json(records)
     elif len(failed) < len(records):
@@ -67,10 +69,6 @@ def _record(path: Path, matches: list[Match]) -> dict[str, Any]:
         {"label": one.name, "probability": round(one.probability, 6), "score": round(one.score, 6)} for one in matches
     ]
     return {"image": str(path), "label": matches[0].name, "labels": ranked}
-
-
-def _failure(path: Path, error: DataError) -> dict[str, Any]:
-    return {"image": str(path), "error": error.message}
 
 
 def _rows(record: dict[str, Any]) -> list[tuple[str, str, float]]:

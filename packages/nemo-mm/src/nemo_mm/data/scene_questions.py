@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOXES",
+    "BOX_SIZE",
     "KINDS",
     "Balance",
     "Question",
@@ -38,6 +39,7 @@ COLOURS = ("yellow", "black", "blue")
 SHAPES = ("square", "circle", "triangle")
 BOXES = ("left", "middle", "right")
 KINDS = ("count", "count in a box", "is there", "colour", "shape")
+BOX_SIZE = 100  # pixels, down and across
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 
 _NUMBERS = (*NUMBERS, "seven", "eight")  # in descriptions
@@ -116,8 +118,10 @@ def _scene(line: str, folder: Path, where: str) -> Scene:
 
 
 def _thing(values: dict[str, Any]) -> Thing:
-    place = (int(values[name]) for name in ("y_loc", "x_loc", "size"))
-    return Thing(_COLOUR_OF[str(values["color"]).lower()], str(values["type"]), *place)
+    top, left, size = (int(values[name]) for name in ("y_loc", "x_loc", "size"))
+    if min(top, left) < 0 or max(top, left) + size > BOX_SIZE:
+        raise ValueError(f"a thing of {size} pixels at {left}, {top} is not inside its box")
+    return Thing(_COLOUR_OF[str(values["color"]).lower()], str(values["type"]), top, left, size)
 
 
 def _content(scene: Scene) -> Any:

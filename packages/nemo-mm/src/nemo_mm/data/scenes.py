@@ -13,7 +13,16 @@ import torch
 from nemo_core.errors import ConfigError, DataError
 from nemo_llm.data.module import LanguageDataModule
 from nemo_mm.data.conversations import expanded
-from nemo_mm.data.scene_questions import Balance, Question, Scene, Thing, descriptions_of, questions_of, read_scenes
+from nemo_mm.data.scene_questions import (
+    BOX_SIZE,
+    Balance,
+    Question,
+    Scene,
+    Thing,
+    descriptions_of,
+    questions_of,
+    read_scenes,
+)
 from nemo_mm.data.tiled_pictures import IMAGE, Picture
 from nemo_mm.evaluation.answers import Asked
 from nemo_mm.images import open_image
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["SceneData"]
 
 _DESCRIBED = 8 + 8 * 4 + 1  # tokens of a description of at most eight things
-_BOX, _STEP = 100, 150  # width of a box in the pictures, and from one to the next, pixels
+_STEP = 150  # from one box to the next, pixels
 
 
 class SceneData(LanguageDataModule):
@@ -40,7 +49,7 @@ class SceneData(LanguageDataModule):
         folder: With ``questions.jsonl`` and the images; see :func:`~nemo_mm.data.scene_questions.read_scenes`.
         architecture: That of the model (its configuration or values of it): how pictures are read.
         tokenizer: What makes the tokens; it knows ``<image>``, and how conversations are written.
-        questions: In a training row.
+        questions: In a training row; few, since later ones are answered from earlier ones, without a look.
         eval_questions: Likewise, for validation and test.
         descriptions: Boxes of a training row for which is also asked what is in them, at most three: an answer of
             one word tells the encoder little of what there is to see.
@@ -60,9 +69,9 @@ class SceneData(LanguageDataModule):
         *,
         architecture: VisionLanguageConfig | Mapping[str, Any],
         tokenizer: Tokenizer,
-        questions: int = 16,
+        questions: int = 4,
         eval_questions: int = 5,
-        descriptions: int = 1,
+        descriptions: int = 3,
         held_out: int = 64,
         exchange: float = 0.5,
         global_batch_size: int = 16,
@@ -222,7 +231,7 @@ class _Training:
         for place, box in enumerate(rng.permutation(3)):
             scene = others[place] if exchanged[place] else index
             pixels, drawn = self._redrawn(self.boxes[scene, box], self.scenes[scene].boxes[box], rng)
-            picture[:, place * _STEP : place * _STEP + _BOX] = pixels[:, ::-1] if rng.random() < 0.5 else pixels
+            picture[:, place * _STEP : place * _STEP + BOX_SIZE] = pixels[:, ::-1] if rng.random() < 0.5 else pixels
             things.append(drawn)
         questions = self.balance.draw(questions_of(things), self.data.questions, rng)
         questions += [descriptions_of(things)[box] for box in rng.permutation(3)[: self.data.descriptions]]
@@ -269,9 +278,9 @@ def _where(thing: Thing) -> tuple[slice, slice]:
 
 
 def _boxes(picture: np.ndarray) -> np.ndarray:
-    if picture.shape != (_BOX, 2 * _STEP + _BOX, 3):
-        raise DataError(f"a picture of NLVR has {picture.shape[:2]} pixels, not {_BOX} x {2 * _STEP + _BOX}")
-    return np.stack([picture[:, place * _STEP : place * _STEP + _BOX] for place in range(3)])
+    if picture.shape != (BOX_SIZE, 2 * _STEP + BOX_SIZE, 3):
+        raise DataError(f"a picture of NLVR has {picture.shape[:2]} pixels, not {BOX_SIZE} x {2 * _STEP + BOX_SIZE}")
+    return np.stack([picture[:, place * _STEP : place * _STEP + BOX_SIZE] for place in range(3)])
 
 
 def _longest() -> str:
